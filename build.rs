@@ -1,0 +1,5 @@
+//! Builds the bridge to libtorrent-rasterbar.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+}

@@ -1,0 +1,28 @@
+//! metafetch turns BitTorrent infohashes into verified torrent metadata (the info dictionary
+//! behind a magnet link), for one hash or for millions, and says why when it cannot.
+//!
+//! A hash takes one way through the house, and each station is one file of [`engine`]:
+//!
+//! ```text
+//! intake -> gate -> lookup -> choose -> attempt -> verify -> record -> emit
+//! ```
+//!
+//! | module | what lives there | whom it knows |
+//! |---|---|---|
+//! | [`torrent`] | the terms of the field: infohash, peer, magnet, metainfo, outcome | nobody |
+//! | [`wire`] | bytes only, no I/O: bencode, handshake, messages, `ut_metadata` | nobody |
+//! | [`direct`] | the direct arm: our own BEP 9 client over TCP | `torrent`, `wire` |
+//! | [`libtorrent`] | the libtorrent arm: the session behind a cxx bridge | `torrent`, `wire` |
+//! | [`discovery`] | where peers come from, as one stream per hash | the arms |
+//! | [`store`] | diesel: schema, one file per table, one batching writer | `torrent` |
+//! | [`engine`] | the stations, and which arm goes first | all of the above |
+//! | [`cli`] | one file per subcommand | `engine` |
+
+pub mod cli;
+pub mod direct;
+pub mod discovery;
+pub mod engine;
+pub mod libtorrent;
+pub mod store;
+pub mod torrent;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `metafetch` command.
+
+fn main() {}
