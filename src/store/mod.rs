@@ -1,1 +1,201 @@
-//! (being written)
+//! The store: what was resolved, what failed and when to try again, and what each peer did, in a
+//! database that survives restarts.
+//!
+//! SQL stays in here. Reads run on a small pool of connections, all writes on one thread that writes
+//! what waits in one transaction ([`Store::record`]). Times are UTC, in milliseconds since 1970.
+
+mod connection;
+mod error;
+mod failed_torrent;
+mod metadata_request;
+mod peer_state;
+#[cfg(test)]
+mod plans;
+mod schema;
+mod torrent_file;
+mod torrent_metadata;
+mod upsert;
+mod url;
+mod value;
+mod writer;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use diesel::QueryResult;
+
+pub use self::error::StoreError;
+pub use self::failed_torrent::FailedTorrent;
+pub use self::metadata_request::Attempt;
+pub use self::peer_state::PeerState;
+pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
+pub use self::url::{StoreUrl, StoreUrlError};
+pub use self::writer::{Record, RecordResult};
+
+use self::connection::{Connection, ReadPool, Target};
+use self::writer::Writer;
+use crate::torrent::{Infohash, PeerAddr};
+
+/// How a store is opened. [`Default`] is right unless a measurement says otherwise.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// How long to wait for another process's lock when opening and reading: 5 s.
+    pub busy_timeout: Duration,
+    /// For how long a write is tried again while the database is locked or full: 5 s.
+    pub retry_for: Duration,
+    /// How long a read waits for one of the connections: 10 s.
+    pub read_timeout: Duration,
+    /// Connections to read with: 4.
+    pub readers: u32,
+    /// The most bytes that the database file may grow to: unlimited.
+    pub size_limit: Option<u64>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            retry_for: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(10),
+            readers: 4,
+            size_limit: None,
+        }
+    }
+}
+
+/// How many rows there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Resolved torrents.
+    pub torrents: u64,
+    /// Their files.
+    pub files: u64,
+    /// Hashes that failed.
+    pub failed_torrents: u64,
+    /// Attempts at peers.
+    pub attempts: u64,
+    /// Peers.
+    pub peers: u64,
+}
+
+/// A store that is open. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    target: Target,
+    readers: ReadPool,
+    writer: Writer,
+}
+
+impl Store {
+    /// Opens the store, makes it where it is missing, brings its schema up to date, and makes sure
+    /// that it can be written to. Blocks; each way to fail has its own [`StoreError`].
+    pub fn open(url: &StoreUrl) -> Result<Self, StoreError> {
+        Self::open_with(url, &StoreOptions::default())
+    }
+
+    /// [`Store::open`] with other options.
+    pub fn open_with(url: &StoreUrl, options: &StoreOptions) -> Result<Self, StoreError> {
+        let target = Target::prepare(url, options)?;
+        let _ = target.migrate()?;
+        Ok(Self {
+            readers: target.read_pool(options),
+            writer: Writer::start(&target, options)?,
+            target,
+        })
+    }
+
+    /// The torrent with this hash: v1, v2, or v2 cut to 20 bytes as the DHT has it.
+    pub async fn torrent(&self, infohash: &Infohash) -> Result<Option<StoredTorrent>, StoreError> {
+        let infohash = *infohash;
+        self.read(move |connection| torrent_metadata::find(connection, &infohash))
+            .await
+    }
+
+    /// The files of the torrent with this hash, in order: path and length in bytes. Empty where the
+    /// torrent is unknown.
+    pub async fn files(&self, infohash: &Infohash) -> Result<Vec<(String, u64)>, StoreError> {
+        let infohash = *infohash;
+        self.read(move |connection| torrent_metadata::files(connection, &infohash))
+            .await
+    }
+
+    /// Why this hash could not be resolved the last time; `None` where it did not fail, or was
+    /// resolved since.
+    pub async fn failed_torrent(
+        &self,
+        infohash: &Infohash,
+    ) -> Result<Option<FailedTorrent>, StoreError> {
+        let infohash = *infohash;
+        self.read(move |connection| failed_torrent::find(connection, &infohash))
+            .await
+    }
+
+    /// What is known of these peers; those that were never tried are missing.
+    pub async fn peer_states(
+        &self,
+        peers: &[PeerAddr],
+    ) -> Result<HashMap<PeerAddr, PeerState>, StoreError> {
+        if peers.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let peers = peers.to_vec();
+        self.read(move |connection| peer_state::of_peers(connection, &peers))
+            .await
+    }
+
+    /// Up to `limit` peers that delivered this hash before, the latest first.
+    pub async fn deliverers(
+        &self,
+        infohash: &Infohash,
+        limit: u32,
+    ) -> Result<Vec<PeerAddr>, StoreError> {
+        let infohash = *infohash;
+        self.read(move |connection| metadata_request::deliverers(connection, &infohash, limit))
+            .await
+    }
+
+    /// How many rows there are. Reads every table's smallest index: not for every hash.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.read(|connection| {
+            Ok(Counts {
+                torrents: torrent_metadata::count(connection)?,
+                files: torrent_file::count(connection)?,
+                failed_torrents: failed_torrent::count(connection)?,
+                attempts: metadata_request::count(connection)?,
+                peers: peer_state::count(connection)?,
+            })
+        })
+        .await
+    }
+
+    /// Stores a record, and returns when it is committed: it then survives the death of this process
+    /// (but the last moments may be lost where the whole host crashes). Waits while the queue is full.
+    /// A record is stored also where this future is dropped after it was queued.
+    pub async fn record(&self, record: Record) -> Result<(), StoreError> {
+        self.writer.record(record).await
+    }
+
+    /// Writes what is queued, and ends the writer: records that come later, by way of a clone, are
+    /// answered [`StoreError::Closed`].
+    pub async fn close(self) {
+        self.writer.close().await;
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Connection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (readers, target) = (self.readers.clone(), self.target.clone());
+        let read = move || {
+            let mut connection = readers.get().map_err(|error| StoreError::Busy {
+                database: target.database.clone(),
+                detail: error.to_string(),
+            })?;
+            query(&mut connection).map_err(|error| target.error(&error))
+        };
+        // The error is a panic of the query, or a runtime that shuts down.
+        tokio::task::spawn_blocking(read)
+            .await
+            .unwrap_or(Err(StoreError::Closed))
+    }
+}

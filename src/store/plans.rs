@@ -1,0 +1,136 @@
+//! No query that runs for each hash or peer may walk through a table.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use diesel::connection::{Connection as _, InstrumentationEvent};
+use diesel::prelude::*;
+
+use super::connection::{Connection, Target};
+use super::writer::write_all;
+use super::*;
+use crate::torrent::{Arm, PeerSource, Phase, Reason};
+
+#[derive(diesel::QueryableByName)]
+struct Step {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    detail: String,
+}
+
+/// The statements that `work` runs, without their values.
+fn statements(connection: &mut Connection, work: impl FnOnce(&mut Connection)) -> Vec<String> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            sink.lock().unwrap().push(query.to_string());
+        }
+    });
+    work(connection);
+    connection.set_instrumentation(|_: InstrumentationEvent<'_>| {});
+    let seen = seen.lock().unwrap();
+    seen.iter()
+        .map(|text| text.split(" -- binds").next().unwrap_or(text).to_owned())
+        .collect()
+}
+
+fn plan(connection: &mut Connection, statement: &str) -> Vec<String> {
+    diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}"))
+        .load::<Step>(connection)
+        .unwrap_or_else(|error| panic!("{statement}: {error}"))
+        .into_iter()
+        .map(|step| step.detail)
+        .collect()
+}
+
+fn records() -> [Record; 2] {
+    let peer = "1.2.3.4:5".parse().unwrap();
+    let hybrid = Infohash::Hybrid {
+        v1: [1; 20],
+        v2: [2; 32],
+    };
+    let torrent = ResolvedTorrent {
+        infohash: hybrid,
+        infohash_v2: None,
+        name: "a".to_owned(),
+        size: 1,
+        piece_length: 16_384,
+        pieces_count: 1,
+        private: false,
+        source: String::new(),
+        info: b"de".to_vec(),
+        trackers: Vec::new(),
+        files: vec![("a".to_owned(), 1)],
+        arm: "direct".to_owned(),
+        peer: Some(peer),
+    };
+    let attempt = Attempt {
+        arm: Arm::Direct,
+        peer,
+        source: PeerSource::Dht,
+        started_at_ms: 1,
+        duration: Duration::from_millis(1),
+        phase: Phase::Verify,
+        outcome: None,
+        detail: "delivered".to_owned(),
+        metadata_size: Some(2),
+        client: None,
+        connected: true,
+    };
+    let failed = FailedTorrent {
+        reason: Reason::NoPeers,
+        phase: Phase::Lookup,
+        detail: "none".to_owned(),
+        failures: 1,
+        failed_at_ms: 1,
+        retry_at_ms: 2,
+    };
+    [
+        Record {
+            infohash: hybrid,
+            result: RecordResult::Resolved(Box::new(torrent)),
+            attempts: vec![attempt.clone(), attempt],
+            at_ms: 2,
+        },
+        Record {
+            infohash: Infohash::V1([3; 20]),
+            result: RecordResult::Failed(failed),
+            attempts: Vec::new(),
+            at_ms: 2,
+        },
+    ]
+}
+
+#[test]
+fn no_query_of_a_hash_or_peer_scans_a_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = StoreUrl::Sqlite(directory.path().join("a.db"));
+    let target = Target::prepare(&url, &StoreOptions::default()).unwrap();
+    let mut connection = target.migrate().unwrap();
+    let records = records();
+    let [resolved, failed] = &records;
+    let peers: Vec<PeerAddr> = (1..=150)
+        .map(|port| PeerAddr::new([1, 2, 3, 4].into(), port))
+        .collect();
+    let statements = statements(&mut connection, |connection| {
+        // Twice, since what is new and what is replaced go different ways.
+        write_all(connection, &[resolved, failed]).unwrap();
+        write_all(connection, &[resolved, failed]).unwrap();
+        for infohash in [resolved.infohash, failed.infohash, Infohash::V2([2; 32])] {
+            torrent_metadata::find(connection, &infohash).unwrap();
+            torrent_metadata::files(connection, &infohash).unwrap();
+            failed_torrent::find(connection, &infohash).unwrap();
+            metadata_request::deliverers(connection, &infohash, 10).unwrap();
+        }
+        let states = peer_state::of_peers(connection, &peers).unwrap();
+        assert_eq!(states.len(), 1);
+    });
+    assert!(statements.len() > 30, "{statements:?}");
+    for statement in statements {
+        for step in plan(&mut connection, &statement) {
+            assert!(!step.contains("SCAN"), "{step}: {statement}");
+        }
+    }
+    let scan = plan(&mut connection, "SELECT * FROM peer_state");
+    assert!(scan.iter().any(|step| step.contains("SCAN")), "{scan:?}");
+}

@@ -1,0 +1,75 @@
+//! Table `torrent_file`: the files of a torrent, in its order.
+//!
+//! The raw info dictionary has them too; the rows are there to find torrents by file without
+//! decoding every dictionary, so they hold no more than path and length, keyed by torrent and
+//! position without an index beside the table.
+//!
+//! | column | meaning |
+//! |---|---|
+//! | `torrent_id` | the torrent; its files are deleted with it |
+//! | `position` | 0 for the first file |
+//! | `path` | the path inside of the torrent, joined by `/`; at most 4,000 characters |
+//! | `length` | bytes |
+
+use diesel::prelude::*;
+
+use super::connection::Connection;
+use super::schema::torrent_file as table;
+use super::value::{bounded, clamped, column, unsigned};
+
+const PATH_CHARS: usize = 4_000;
+
+#[derive(Insertable)]
+#[diesel(table_name = table)]
+struct FileRow<'a> {
+    torrent_id: i64,
+    position: i64,
+    path: &'a str,
+    length: i64,
+}
+
+/// Adds the files of a torrent that has none yet.
+pub(super) fn insert(
+    connection: &mut Connection,
+    torrent_id: i64,
+    files: &[(String, u64)],
+) -> QueryResult<()> {
+    for (position, (path, length)) in (0..).zip(files) {
+        diesel::insert_into(table::table)
+            .values(FileRow {
+                torrent_id,
+                position: clamped(position),
+                path: bounded(path, PATH_CHARS),
+                length: column(*length, "the length of a file")?,
+            })
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// Deletes the files of a torrent.
+pub(super) fn delete(connection: &mut Connection, torrent_id: i64) -> QueryResult<()> {
+    diesel::delete(table::table.filter(table::torrent_id.eq(torrent_id)))
+        .execute(connection)
+        .map(|_| ())
+}
+
+/// The files of a torrent, in order: path and length in bytes.
+pub(super) fn of_torrent(
+    connection: &mut Connection,
+    torrent_id: i64,
+) -> QueryResult<Vec<(String, u64)>> {
+    let rows: Vec<(String, i64)> = table::table
+        .filter(table::torrent_id.eq(torrent_id))
+        .order(table::position)
+        .select((table::path, table::length))
+        .load(connection)?;
+    rows.into_iter()
+        .map(|(path, length)| Ok((path, unsigned(length)?)))
+        .collect()
+}
+
+/// How many files there are.
+pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
+    unsigned(table::table.count().get_result(connection)?)
+}

@@ -1,0 +1,363 @@
+//! Table `torrent_metadata`: one row for each resolved torrent.
+//!
+//! | column | meaning |
+//! |---|---|
+//! | `id` | for `torrent_file` |
+//! | `infohash` | SHA-1, 20 bytes; of a v2-only torrent SHA-256, 32 bytes |
+//! | `infohash_v2` | SHA-256, of v2-only torrents and hybrids (BEP 52): a hybrid is found by either |
+//! | `name` | at most 1,000 characters; `info` has all of it |
+//! | `size`, `piece_length`, `metadata_size` | bytes |
+//! | `pieces_count`, `files_count` | how many |
+//! | `private` | BEP 27 |
+//! | `trackers` | JSON list of URLs, from the magnet |
+//! | `source` | the `source` key of the info dictionary, or empty |
+//! | `arm`, `peer` | which arm got it, and from whom, where one peer gave it |
+//! | `discovered_at` | start of the first attempt of the first time it was resolved |
+//! | `resolved_at`, `last_seen_at` | when it was resolved last; when it was last seen |
+//! | `info` | the info dictionary, byte for byte |
+//!
+//! Left out: comment, creator, creation date, encoding and web seeds stand outside of the info dictionary,
+//! which is all that peers give; the file list is `torrent_file`; what is here was verified, so there is
+//! no validation status; a quality score says nothing of a torrent that has the right hash.
+
+use diesel::prelude::*;
+
+use super::connection::Connection;
+use super::schema::torrent_metadata as table;
+use super::value::{bounded, clamped, column, fits, keys, senseless, unsigned};
+use super::{StoreError, torrent_file};
+use crate::torrent::{Infohash, PeerAddr};
+
+const NAME_CHARS: usize = 1_000;
+const SOURCE_CHARS: usize = 200;
+const TRACKERS: usize = 100;
+const TRACKER_CHARS: usize = 2_000;
+
+/// A torrent that was just resolved and verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedTorrent {
+    /// The hash it was asked for by, or better.
+    pub infohash: Infohash,
+    /// SHA-256 of `info`, for v2-only torrents and hybrids.
+    pub infohash_v2: Option<[u8; 32]>,
+    /// The name; the first 1,000 characters are kept (`info` has the rest).
+    pub name: String,
+    /// Bytes of all files.
+    pub size: u64,
+    /// Bytes of a piece.
+    pub piece_length: u64,
+    /// How many pieces there are.
+    pub pieces_count: u64,
+    /// Whether it is private (BEP 27).
+    pub private: bool,
+    /// The `source` key of the info dictionary, or empty; the first 200 characters are kept.
+    pub source: String,
+    /// The info dictionary, byte for byte.
+    pub info: Vec<u8>,
+    /// Tracker URLs of the magnet; the first 100 are kept.
+    pub trackers: Vec<String>,
+    /// Path, joined by `/`, and length in bytes of each file, in the torrent's order.
+    pub files: Vec<(String, u64)>,
+    /// Which arm got it.
+    pub arm: String,
+    /// The peer that gave it, where it was one.
+    pub peer: Option<PeerAddr>,
+}
+
+impl ResolvedTorrent {
+    /// Refuses sizes that no column holds, before the torrent is queued with others.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        fits(self.size, "the size of the torrent")?;
+        fits(self.piece_length, "the piece length")?;
+        fits(self.pieces_count, "the count of pieces")?;
+        for (path, length) in &self.files {
+            fits(
+                *length,
+                format_args!("the length of `{}`", bounded(path, 80)),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// All that is known of its identity.
+    fn identity(&self) -> Infohash {
+        let v2 = self.infohash_v2.map(Infohash::V2);
+        merged(self.infohash, v2.unwrap_or(self.infohash))
+    }
+}
+
+/// Both as one identity; the first where they contradict each other. 20 bytes that are the start of
+/// the v2 hash are no v1 hash, but what the DHT calls a v2-only torrent.
+fn merged(one: Infohash, other: Infohash) -> Infohash {
+    match one.merge(other) {
+        Some(Infohash::Hybrid { v1, v2 }) if Infohash::V2(v2).wire_id() == v1 => Infohash::V2(v2),
+        Some(both) => both,
+        None => one,
+    }
+}
+
+/// A torrent as it is stored. Times are UTC, in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTorrent {
+    /// Its hash, or both.
+    pub infohash: Infohash,
+    /// The name.
+    pub name: String,
+    /// Bytes of all files.
+    pub size: u64,
+    /// Bytes of a piece.
+    pub piece_length: u64,
+    /// How many pieces there are.
+    pub pieces_count: u64,
+    /// How many files there are.
+    pub files_count: u64,
+    /// Whether it is private (BEP 27).
+    pub private: bool,
+    /// Bytes of the info dictionary.
+    pub metadata_size: u64,
+    /// Tracker URLs of the magnet.
+    pub trackers: Vec<String>,
+    /// The `source` key of the info dictionary, or empty.
+    pub source: String,
+    /// Which arm got it.
+    pub arm: String,
+    /// The peer that gave it, where it was one.
+    pub peer: Option<PeerAddr>,
+    /// When it was first heard of, as far as known.
+    pub discovered_at_ms: i64,
+    /// When it was last seen.
+    pub last_seen_at_ms: i64,
+    /// When it was resolved last.
+    pub resolved_at_ms: i64,
+    /// The info dictionary, byte for byte.
+    pub info: Vec<u8>,
+}
+
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = table, treat_none_as_null = true)]
+struct WriteRow<'a> {
+    infohash: &'a [u8],
+    infohash_v2: Option<Vec<u8>>,
+    name: &'a str,
+    size: i64,
+    piece_length: i64,
+    pieces_count: i64,
+    files_count: i64,
+    private: bool,
+    metadata_size: i64,
+    trackers: &'a str,
+    source: &'a str,
+    arm: &'a str,
+    peer: Option<String>,
+    discovered_at: i64,
+    last_seen_at: i64,
+    resolved_at: i64,
+    info: &'a [u8],
+}
+
+/// Makes or replaces the torrent and its files, under all of its hashes. Returns its identity.
+pub(super) fn put(
+    connection: &mut Connection,
+    torrent: &ResolvedTorrent,
+    discovered_at: i64,
+    resolved_at: i64,
+) -> QueryResult<Infohash> {
+    let known = ids(connection, &torrent.identity())?;
+    let mut identity = torrent.identity();
+    let mut first = (discovered_at, resolved_at);
+    for (_, infohash, infohash_v2, discovered, seen) in &known {
+        let stored = stored_identity(infohash, infohash_v2.as_deref())?;
+        identity = merged(identity, stored);
+        first = (first.0.min(*discovered), first.1.max(*seen));
+    }
+    // More than one where a hybrid was stored under each hash on its own.
+    let (kept, surplus) = known.split_first().unzip();
+    for (id, ..) in surplus.unwrap_or_default() {
+        diesel::delete(table::table.find(id)).execute(connection)?;
+    }
+    let trackers = tracker_list(&torrent.trackers)?;
+    let row = WriteRow {
+        infohash: identity.as_bytes(),
+        infohash_v2: identity.v2().map(|v2| v2.to_vec()),
+        name: bounded(&torrent.name, NAME_CHARS),
+        size: column(torrent.size, "the size of the torrent")?,
+        piece_length: column(torrent.piece_length, "the piece length")?,
+        pieces_count: column(torrent.pieces_count, "the count of pieces")?,
+        files_count: length(torrent.files.len()),
+        private: torrent.private,
+        metadata_size: length(torrent.info.len()),
+        trackers: &trackers,
+        source: bounded(&torrent.source, SOURCE_CHARS),
+        arm: &torrent.arm,
+        peer: torrent.peer.map(|peer| peer.to_string()),
+        discovered_at: first.0,
+        last_seen_at: first.1,
+        resolved_at,
+        info: &torrent.info,
+    };
+    let id = if let Some((id, ..)) = kept {
+        diesel::update(table::table.find(id))
+            .set(&row)
+            .execute(connection)?;
+        torrent_file::delete(connection, *id)?;
+        *id
+    } else {
+        diesel::insert_into(table::table)
+            .values(&row)
+            .execute(connection)?;
+        table::table
+            .filter(table::infohash.eq(identity.as_bytes()))
+            .select(table::id)
+            .first(connection)?
+    };
+    torrent_file::insert(connection, id, &torrent.files)?;
+    Ok(identity)
+}
+
+/// `id`, `infohash`, `infohash_v2`, `discovered_at` and `last_seen_at`.
+type Known = (i64, Vec<u8>, Option<Vec<u8>>, i64, i64);
+
+/// The rows under any of these hashes: one, or none; two where a hybrid was stored under each.
+fn ids(connection: &mut Connection, infohash: &Infohash) -> QueryResult<Vec<Known>> {
+    let columns = (
+        table::id,
+        table::infohash,
+        table::infohash_v2,
+        table::discovered_at,
+        table::last_seen_at,
+    );
+    let mut known: Vec<Known> = table::table
+        .filter(table::infohash.eq_any(keys(infohash)))
+        .select(columns)
+        .load(connection)?;
+    if let Some(v2) = infohash.v2() {
+        let by_v2: Vec<Known> = table::table
+            .filter(table::infohash_v2.eq(v2.as_slice()))
+            .select(columns)
+            .load(connection)?;
+        known.extend(by_v2);
+    } else {
+        // A hash from the DHT may be a v2 hash cut to 20 bytes.
+        let (from, to) = v2_range(&infohash.wire_id());
+        let by_prefix: Vec<Known> = table::table
+            .filter(table::infohash_v2.between(from, to))
+            .select(columns)
+            .load(connection)?;
+        known.extend(by_prefix);
+    }
+    known.dedup_by_key(|(id, ..)| *id);
+    Ok(known)
+}
+
+/// The first and the last v2 hash that begin with these 20 bytes.
+fn v2_range(start: &[u8; 20]) -> (Vec<u8>, Vec<u8>) {
+    let end = |fill: u8| [start.as_slice(), &[fill; 12]].concat();
+    (end(0x00), end(0xff))
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = table)]
+struct ReadRow {
+    infohash: Vec<u8>,
+    infohash_v2: Option<Vec<u8>>,
+    name: String,
+    size: i64,
+    piece_length: i64,
+    pieces_count: i64,
+    files_count: i64,
+    private: bool,
+    metadata_size: i64,
+    trackers: String,
+    source: String,
+    arm: String,
+    peer: Option<String>,
+    discovered_at: i64,
+    last_seen_at: i64,
+    resolved_at: i64,
+    info: Vec<u8>,
+}
+
+/// The torrent with this hash: v1, v2, or v2 cut to 20 bytes.
+pub(super) fn find(
+    connection: &mut Connection,
+    infohash: &Infohash,
+) -> QueryResult<Option<StoredTorrent>> {
+    let Some((id, ..)) = ids(connection, infohash)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let row = table::table
+        .find(id)
+        .select(ReadRow::as_select())
+        .first(connection)
+        .optional()?;
+    row.map(ReadRow::into_torrent).transpose()
+}
+
+/// The files of the torrent with this hash: path and length in bytes; none where it is unknown.
+pub(super) fn files(
+    connection: &mut Connection,
+    infohash: &Infohash,
+) -> QueryResult<Vec<(String, u64)>> {
+    match ids(connection, infohash)?.first() {
+        Some((id, ..)) => torrent_file::of_torrent(connection, *id),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// How many torrents there are.
+pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
+    unsigned(table::table.count().get_result(connection)?)
+}
+
+impl ReadRow {
+    fn into_torrent(self) -> QueryResult<StoredTorrent> {
+        Ok(StoredTorrent {
+            infohash: stored_identity(&self.infohash, self.infohash_v2.as_deref())?,
+            name: self.name,
+            size: unsigned(self.size)?,
+            piece_length: unsigned(self.piece_length)?,
+            pieces_count: unsigned(self.pieces_count)?,
+            files_count: unsigned(self.files_count)?,
+            private: self.private,
+            metadata_size: unsigned(self.metadata_size)?,
+            trackers: serde_json::from_str(&self.trackers).map_err(senseless)?,
+            source: self.source,
+            arm: self.arm,
+            peer: match self.peer {
+                Some(peer) => Some(peer.parse().map_err(senseless)?),
+                None => None,
+            },
+            discovered_at_ms: self.discovered_at,
+            last_seen_at_ms: self.last_seen_at,
+            resolved_at_ms: self.resolved_at,
+            info: self.info,
+        })
+    }
+}
+
+/// The two columns as one identity.
+fn stored_identity(infohash: &[u8], infohash_v2: Option<&[u8]>) -> QueryResult<Infohash> {
+    let wrong = || senseless("an infohash of another length than 20 or 32 bytes");
+    let first = Infohash::from_bytes(infohash).ok_or_else(wrong)?;
+    match infohash_v2 {
+        Some(v2) => Infohash::from_bytes(v2)
+            .and_then(|v2| first.merge(v2))
+            .ok_or_else(wrong),
+        None => Ok(first),
+    }
+}
+
+fn tracker_list(trackers: &[String]) -> QueryResult<String> {
+    let kept: Vec<&str> = trackers
+        .iter()
+        .take(TRACKERS)
+        .filter(|url| bounded(url, TRACKER_CHARS).len() == url.len())
+        .map(String::as_str)
+        .collect();
+    serde_json::to_string(&kept)
+        .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))
+}
+
+fn length(count: usize) -> i64 {
+    clamped(u64::try_from(count).unwrap_or(u64::MAX))
+}
