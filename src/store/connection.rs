@@ -12,7 +12,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrati
 
 use super::schema::__diesel_schema_migrations;
 use super::url::StoreUrl;
-use super::{StoreError, StoreOptions};
+use super::{StoreError, StoreOptions, failed_torrent};
 
 /// The connection that all of the store's queries run on.
 pub(super) type Connection = SqliteConnection;
@@ -100,7 +100,7 @@ impl Target {
     }
 
     /// Connects, refuses what is not ours, switches to the write-ahead log and runs the migrations.
-    /// That takes the write lock, so afterwards it is known that writing works.
+    /// That takes the write lock, and writes: afterwards it is known that writing works.
     pub(super) fn migrate(&self) -> Result<Connection, StoreError> {
         let mut connection = self.connect()?;
         self.check_ownership(&mut connection)?;
@@ -114,14 +114,13 @@ impl Target {
         let mut failure = None;
         connection
             .immediate_transaction(|connection| {
-                connection
-                    .run_pending_migrations(MIGRATIONS)
-                    .map(|_| ())
-                    .map_err(|error| {
-                        failure =
-                            Some(StoreError::from_message(&self.database, &error.to_string()));
-                        diesel::result::Error::RollbackTransaction
-                    })
+                if let Err(error) = connection.run_pending_migrations(MIGRATIONS) {
+                    let message = error.to_string();
+                    failure = Some(StoreError::from_message(&self.database, &message));
+                    return Err(diesel::result::Error::RollbackTransaction);
+                }
+                // On a read-only file SQLite lets the transaction begin, and refuses only a write.
+                failed_torrent::delete(connection, &[Vec::new()])
             })
             .map_err(|error| failure.unwrap_or_else(|| self.error(&error)))?;
         Ok(connection)

@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod failed_torrent;
 mod metadata_request;
+mod peer_facts;
 mod peer_state;
 #[cfg(test)]
 mod plans;
@@ -27,7 +28,7 @@ use diesel::QueryResult;
 pub use self::error::StoreError;
 pub use self::failed_torrent::FailedTorrent;
 pub use self::metadata_request::Attempt;
-pub use self::peer_state::PeerState;
+pub use self::peer_facts::PeerState;
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
 pub use self::writer::{Record, RecordResult};
