@@ -24,6 +24,10 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Bytes of a page, SQLite's default.
 const PAGE_SIZE: u64 = 4096;
 
+/// KiB of the writer's page cache. Hashes and addresses fall anywhere into their indexes, so that with
+/// SQLite's default of 2 MiB each would be read anew.
+const WRITE_CACHE_KIB: u32 = 32 * 1024;
+
 /// Where and how to connect.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
@@ -87,7 +91,8 @@ impl Target {
             .map_err(|error| StoreError::from_message(&self.database, &error.to_string()))?;
         let pages = self.size_limit.map(|limit| (limit / PAGE_SIZE).max(1));
         let pragmas = format!(
-            "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; {}",
+            "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; \
+             PRAGMA cache_size = -{WRITE_CACHE_KIB}; {}",
             milliseconds(self.busy_timeout),
             pages.map_or_else(String::new, |pages| format!(
                 "PRAGMA max_page_count = {pages};"

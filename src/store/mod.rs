@@ -87,6 +87,14 @@ pub struct Store {
     writer: Writer,
 }
 
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("database", &self.target.database)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// Opens the store, makes it where it is missing, brings its schema up to date, and makes sure
     /// that it can be written to. Blocks; each way to fail has its own [`StoreError`].

@@ -226,10 +226,14 @@ fn ids(connection: &mut Connection, infohash: &Infohash) -> QueryResult<Vec<Know
         table::discovered_at,
         table::last_seen_at,
     );
-    let mut known: Vec<Known> = table::table
-        .filter(table::infohash.eq_any(keys(infohash)))
-        .select(columns)
-        .load(connection)?;
+    let mut known = Vec::new();
+    for key in keys(infohash) {
+        let by_key: Vec<Known> = table::table
+            .filter(table::infohash.eq(key))
+            .select(columns)
+            .load(connection)?;
+        known.extend(by_key);
+    }
     if let Some(v2) = infohash.v2() {
         let by_v2: Vec<Known> = table::table
             .filter(table::infohash_v2.eq(v2.as_slice()))
@@ -245,6 +249,7 @@ fn ids(connection: &mut Connection, infohash: &Infohash) -> QueryResult<Vec<Know
             .load(connection)?;
         known.extend(by_prefix);
     }
+    known.sort_by_key(|(id, ..)| *id);
     known.dedup_by_key(|(id, ..)| *id);
     Ok(known)
 }
