@@ -49,7 +49,7 @@ fn open(path: &Path) -> Result<Store, StoreError> {
 }
 
 fn error(path: &Path) -> StoreError {
-    open(path).err().expect("this must not open")
+    open(path).expect_err("this must not open")
 }
 
 /// A connection beside the store, as another process has it.
