@@ -33,6 +33,9 @@ struct Args {
     /// Bytes of each info dictionary.
     #[arg(long, default_value_t = 30_000)]
     metadata_size: usize,
+    /// Which hashes identify the torrents.
+    #[arg(long, value_enum, default_value = "v1")]
+    kind: KindArg,
     /// How the peers behave.
     #[arg(long, value_enum, default_value = "honest")]
     mix: MixArg,
@@ -59,10 +62,18 @@ struct Args {
 #[derive(Clone, Copy, ValueEnum)]
 enum MixArg {
     Honest,
+    Chatty,
     Crawl,
     Fresh,
     Poisoned,
     PoisonedTenth,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KindArg {
+    V1,
+    V2,
+    Hybrid,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -89,34 +100,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         },
     )?;
 
-    let mix = match args.mix {
-        MixArg::Honest => Mix::Honest,
-        MixArg::Crawl => Mix::Crawl,
-        MixArg::Fresh => Mix::Fresh,
-        MixArg::Poisoned => Mix::Poisoned,
-        MixArg::PoisonedTenth => Mix::PoisonedTenth,
-    };
-    let mut random = Random::new(args.seed);
+    let torrents = torrents(&args);
     let mut held = vec![Vec::new(); args.peers];
-    let mut torrents = Vec::with_capacity(args.torrents);
-    for _ in 0..args.torrents {
-        let torrent = TestTorrent::v1(random.next(), args.metadata_size);
-        let mut holders: Vec<usize> = (0..args.peers).collect();
-        for at in 0..args.peers_per_torrent.min(args.peers) {
-            holders.swap(at, at + random.below(args.peers - at));
-        }
-        holders.truncate(args.peers_per_torrent);
-        for &holder in &holders {
+    for (torrent, holders) in &torrents {
+        for &holder in holders {
             held.get_mut(holder)
                 .ok_or("no such peer")?
                 .push(torrent.clone());
         }
-        torrents.push((torrent, holders));
     }
 
     let swarm = Swarm::start(args.seed);
     let mut addrs: Vec<SocketAddr> = Vec::with_capacity(args.peers);
-    for (behaviour, (number, held)) in mix
+    for (behaviour, (number, held)) in args
+        .mix()
         .behaviours(args.peers, args.seed)
         .into_iter()
         .zip((0_u32..).zip(&held))
@@ -183,4 +180,37 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     eprintln!("READY");
     std::future::pending().await
+}
+
+impl Args {
+    fn mix(&self) -> Mix {
+        match self.mix {
+            MixArg::Honest => Mix::Honest,
+            MixArg::Chatty => Mix::Chatty,
+            MixArg::Crawl => Mix::Crawl,
+            MixArg::Fresh => Mix::Fresh,
+            MixArg::Poisoned => Mix::Poisoned,
+            MixArg::PoisonedTenth => Mix::PoisonedTenth,
+        }
+    }
+}
+
+/// The torrents, each with the numbers of the peers that hold it.
+fn torrents(args: &Args) -> Vec<(TestTorrent, Vec<usize>)> {
+    let make = match args.kind {
+        KindArg::V1 => TestTorrent::v1,
+        KindArg::V2 => TestTorrent::v2,
+        KindArg::Hybrid => TestTorrent::hybrid,
+    };
+    let mut random = Random::new(args.seed);
+    let torrents = (0..args.torrents).map(|_| {
+        let torrent = make(random.next(), args.metadata_size);
+        let mut holders: Vec<usize> = (0..args.peers).collect();
+        for at in 0..args.peers_per_torrent.min(args.peers) {
+            holders.swap(at, at + random.below(args.peers - at));
+        }
+        holders.truncate(args.peers_per_torrent);
+        (torrent, holders)
+    });
+    torrents.collect()
 }

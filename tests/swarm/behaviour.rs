@@ -184,6 +184,8 @@ impl Behaviour {
 pub enum Mix {
     /// All peers serve.
     Honest,
+    /// All peers serve, and talk before they do.
+    Chatty,
     /// Addresses as DHT nodes hand them out to a crawler: one in twenty serves.
     Crawl,
     /// Addresses from trackers, PEX and fresh announces: 18 % serve.
@@ -240,6 +242,7 @@ impl Mix {
         };
         match self {
             Self::Honest => vec![(B::Honest, 1)],
+            Self::Chatty => vec![(B::Chatty, 1)],
             Self::Crawl => field.iter().map(|&(b, crawl, _)| (b, crawl)).collect(),
             Self::Fresh => field.iter().map(|&(b, _, fresh)| (b, fresh)).collect(),
             Self::Poisoned => poisoned(250),

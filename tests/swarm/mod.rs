@@ -4,6 +4,9 @@
 //!
 //! Everything listens on loopback with a port of the system's choice, comes out the same from the
 //! same seed, and stops when the [`Swarm`] is dropped.
+//!
+//! The peers are tasks of the runtime that started them. A test that blocks, say on a child process,
+//! needs `#[tokio::test(flavor = "multi_thread")]`, or the swarm blocks with it.
 #![allow(
     dead_code,
     unused_imports,
