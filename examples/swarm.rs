@@ -1,0 +1,216 @@
+//! Serves a loopback swarm until killed, for benchmarks and by hand: writes a magnet link per line,
+//! then `READY` to stderr.
+//!
+//! ```text
+//! cargo run --release --example swarm -- --torrents 1000 --peers 50 --mix crawl --magnets links.txt
+//! ```
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use swarm::wire::Random;
+use swarm::{Behaviour, Mix, Swarm, TestTorrent};
+
+#[path = "../tests/swarm/mod.rs"]
+mod swarm;
+
+/// A BitTorrent swarm on loopback that serves metadata.
+#[derive(Parser)]
+struct Args {
+    /// How many torrents there are.
+    #[arg(long, default_value_t = 1000)]
+    torrents: usize,
+    /// How many peers listen; each holds many torrents.
+    #[arg(long, default_value_t = 50)]
+    peers: usize,
+    /// How many of the peers each torrent has.
+    #[arg(long, default_value_t = 5)]
+    peers_per_torrent: usize,
+    /// Bytes of each info dictionary.
+    #[arg(long, default_value_t = 30_000)]
+    metadata_size: usize,
+    /// Which hashes identify the torrents.
+    #[arg(long, value_enum, default_value = "v1")]
+    kind: KindArg,
+    /// How the peers behave.
+    #[arg(long, value_enum, default_value = "honest")]
+    mix: MixArg,
+    /// How much later than what it answers each reply of an honest peer comes.
+    #[arg(long, default_value = "0ms", value_parser = humantime::parse_duration)]
+    latency: Duration,
+    /// Where a client finds the peers.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "hints")]
+    sources: Vec<Source>,
+    /// How many nodes the DHT has, if it is among the sources.
+    #[arg(long, default_value_t = 100)]
+    dht_nodes: usize,
+    /// Gives each peer an address of its own in 127.0.2.0/24 and above, rather than 127.0.0.1.
+    #[arg(long)]
+    own_ips: bool,
+    /// The file for the magnet links; stdout without it.
+    #[arg(long)]
+    magnets: Option<PathBuf>,
+    /// The same seed makes the same torrents and the same peers, on other ports.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MixArg {
+    Honest,
+    Chatty,
+    Crawl,
+    Fresh,
+    Poisoned,
+    PoisonedTenth,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KindArg {
+    V1,
+    V2,
+    Hybrid,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Source {
+    /// `x.pe` in the magnet link.
+    Hints,
+    /// An HTTP tracker in the magnet link.
+    Http,
+    /// A UDP tracker in the magnet link.
+    Udp,
+    /// A DHT; its bootstrap nodes go to stderr, as `DHT host:port,…`.
+    Dht,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse();
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    )?;
+
+    let torrents = torrents(&args);
+    let mut held = vec![Vec::new(); args.peers];
+    for (torrent, holders) in &torrents {
+        for &holder in holders {
+            held.get_mut(holder)
+                .ok_or("no such peer")?
+                .push(torrent.clone());
+        }
+    }
+
+    let swarm = Swarm::start(args.seed);
+    let mut addrs: Vec<SocketAddr> = Vec::with_capacity(args.peers);
+    for (behaviour, (number, held)) in args
+        .mix()
+        .behaviours(args.peers, args.seed)
+        .into_iter()
+        .zip((0_u32..).zip(&held))
+    {
+        let behaviour = match behaviour {
+            Behaviour::Honest | Behaviour::Chatty if !args.latency.is_zero() => Behaviour::Slow {
+                latency: args.latency,
+            },
+            other => other,
+        };
+        let ip = if args.own_ips {
+            // 127.0.2.1 to 127.0.2.250, then 127.0.3.1, …
+            let host = number % 250 + 1;
+            Ipv4Addr::from_bits(0x7f00_0200 + number / 250 * 256 + host)
+        } else {
+            Ipv4Addr::LOCALHOST
+        };
+        addrs.push(swarm.peer_on(IpAddr::V4(ip), behaviour, held).await);
+    }
+
+    let mut trackers = Vec::new();
+    if args.sources.contains(&Source::Http) {
+        trackers.push(swarm.http_tracker().await);
+    }
+    if args.sources.contains(&Source::Udp) {
+        trackers.push(swarm.udp_tracker().await);
+    }
+    let dht = if args.sources.contains(&Source::Dht) {
+        Some(swarm.dht(args.dht_nodes).await)
+    } else {
+        None
+    };
+    let urls: Vec<String> = trackers.iter().map(|tracker| tracker.url.clone()).collect();
+    let mut lines = String::new();
+    for (torrent, holders) in &torrents {
+        let peers: Vec<_> = holders
+            .iter()
+            .filter_map(|&at| addrs.get(at))
+            .copied()
+            .collect();
+        for &peer in &peers {
+            for tracker in &trackers {
+                tracker.announce(torrent, peer);
+            }
+            if let Some(dht) = &dht {
+                dht.announce(torrent, peer);
+            }
+        }
+        let hints = if args.sources.contains(&Source::Hints) {
+            &peers[..]
+        } else {
+            &[]
+        };
+        lines.push_str(&torrent.magnet(hints, &urls));
+        lines.push('\n');
+    }
+    match &args.magnets {
+        Some(path) => std::fs::write(path, lines)?,
+        None => std::io::stdout().write_all(lines.as_bytes())?,
+    }
+    if let Some(dht) = &dht {
+        let nodes: Vec<_> = dht.bootstrap.iter().map(ToString::to_string).collect();
+        eprintln!("DHT {}", nodes.join(","));
+    }
+    eprintln!("READY");
+    std::future::pending().await
+}
+
+impl Args {
+    fn mix(&self) -> Mix {
+        match self.mix {
+            MixArg::Honest => Mix::Honest,
+            MixArg::Chatty => Mix::Chatty,
+            MixArg::Crawl => Mix::Crawl,
+            MixArg::Fresh => Mix::Fresh,
+            MixArg::Poisoned => Mix::Poisoned,
+            MixArg::PoisonedTenth => Mix::PoisonedTenth,
+        }
+    }
+}
+
+/// The torrents, each with the numbers of the peers that hold it.
+fn torrents(args: &Args) -> Vec<(TestTorrent, Vec<usize>)> {
+    let make = match args.kind {
+        KindArg::V1 => TestTorrent::v1,
+        KindArg::V2 => TestTorrent::v2,
+        KindArg::Hybrid => TestTorrent::hybrid,
+    };
+    let mut random = Random::new(args.seed);
+    let torrents = (0..args.torrents).map(|_| {
+        let torrent = make(random.next(), args.metadata_size);
+        let mut holders: Vec<usize> = (0..args.peers).collect();
+        for at in 0..args.peers_per_torrent.min(args.peers) {
+            holders.swap(at, at + random.below(args.peers - at));
+        }
+        holders.truncate(args.peers_per_torrent);
+        (torrent, holders)
+    });
+    torrents.collect()
+}
