@@ -309,11 +309,11 @@ pub(crate) fn encode_dict(
     entries: impl FnOnce(&mut UnsortedDictEncoder) -> Result<(), EncodeError>,
 ) -> Vec<u8> {
     let mut encoder = Encoder::new();
-    let encoded = encoder
+    let output = encoder
         .emit_and_sort_dict(entries)
         .and_then(|()| encoder.get_output());
-    debug_assert!(encoded.is_ok(), "{encoded:?}");
-    encoded.unwrap_or_default()
+    debug_assert!(output.is_ok(), "{output:?}");
+    output.unwrap_or_default()
 }
 
 #[cfg(test)]

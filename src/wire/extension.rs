@@ -206,7 +206,8 @@ mod tests {
         ] {
             assert_eq!(decoded(payload), nothing, "{}", payload.escape_ascii());
         }
-        let shuffled = decoded(b"d1:v1:x13:metadata_sizei-1e1:md4:\xff\xff\xff\xffi1e11:ut_metadatai255eee");
+        let shuffled =
+            decoded(b"d1:v1:x13:metadata_sizei-1e1:md4:\xff\xff\xff\xffi1e11:ut_metadatai255eee");
         assert_eq!(shuffled.ut_metadata, Some(255));
         assert_eq!(shuffled.metadata_size, Some(-1));
     }
@@ -220,7 +221,10 @@ mod tests {
             decoded(&payload).client
         };
         assert_eq!(v(b"a\x1b[31mb\r\n\0").as_deref(), Some("a[31mb"));
-        assert_eq!(v("µTorrent 3.5".as_bytes()).as_deref(), Some("µTorrent 3.5"));
+        assert_eq!(
+            v("µTorrent 3.5".as_bytes()).as_deref(),
+            Some("µTorrent 3.5")
+        );
         assert_eq!(v(b"\xb5Torrent").as_deref(), Some("\u{fffd}Torrent"));
         assert_eq!(v(&[b'x'; 4000]).unwrap().len(), 100);
         assert_eq!(v("𝕏".repeat(200).as_bytes()).unwrap().chars().count(), 100);

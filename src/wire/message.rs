@@ -315,10 +315,7 @@ mod tests {
         let too_long = |id, len, max| Some(FrameError::TooLong { id, len, max });
         assert_eq!(error(&extended(65_536)), None);
         assert_eq!(error(&extended(65_537)), too_long(20, 65_537, MAX));
-        assert_eq!(
-            error(&extended(u32::MAX)),
-            too_long(20, 4_294_967_295, MAX)
-        );
+        assert_eq!(error(&extended(u32::MAX)), too_long(20, 4_294_967_295, MAX));
         assert_eq!(error(&skipped(16 << 20)), None);
         assert_eq!(
             error(&skipped((16 << 20) + 1)),
@@ -371,7 +368,9 @@ mod tests {
                 assert_eq!(frames.next(), Ok(None));
                 frames.extend(chunk);
             }
-            assert!(matches!(frames.next(), Ok(Some(Message::Extended { id: 1, payload })) if payload.len() == MAX - 2));
+            assert!(
+                matches!(frames.next(), Ok(Some(Message::Extended { id: 1, payload })) if payload.len() == MAX - 2)
+            );
         }
         assert!(frames.buffer.capacity() <= PREFIX + MAX + CHUNK);
     }

@@ -132,7 +132,8 @@ impl<'a> Tokens<'a> {
             return Err(BencodeError::TooDeep { max });
         }
         self.offset = self.offset.saturating_add(1);
-        self.open.push(if is_dict { Open::DictKey } else { Open::List });
+        self.open
+            .push(if is_dict { Open::DictKey } else { Open::List });
         Ok(if is_dict { Token::Dict } else { Token::List })
     }
 
