@@ -1,10 +1,18 @@
 //! What the field talks about: [`Infohash`], [`PeerAddr`], and why a fetch ended as it did
 //! ([`Reason`]). Nothing here does I/O.
 
+mod file_name;
+mod info;
 mod infohash;
+mod magnet;
+mod metainfo;
 mod outcome;
 mod peer;
 
+pub use file_name::safe_file_name;
+pub use info::{FileEntry, Info, InfoError, MetaVersion};
 pub use infohash::{Infohash, InfohashError};
+pub use magnet::{Magnet, MagnetError};
+pub use metainfo::{MetainfoError, split, torrent_file};
 pub use outcome::{Arm, Category, Failure, Phase, Reason};
 pub use peer::{PeerAddr, PeerAddrError, PeerHint, PeerSource};

@@ -1,1 +1,12 @@
-//! (being written)
+//! Bytes only, no I/O: bencode, the handshake (BEP 3), messages, the extension protocol (BEP 10),
+//! `ut_metadata` (BEP 9) and compact peer lists (BEP 23, 7, 11).
+//!
+//! Whatever is decoded here came from a stranger: every decoder has a bound on memory and depth,
+//! and returns an error where it can't go on.
+
+pub mod bencode;
+pub mod compact;
+pub mod extension;
+pub mod handshake;
+pub mod message;
+pub mod ut_metadata;

@@ -1,0 +1,414 @@
+//! Length-prefixed messages of the peer wire (BEP 3), of which we read the extended ones (BEP 10).
+
+use std::fmt;
+
+/// Id of extended messages (BEP 10).
+const EXTENDED: u8 = 20;
+
+/// The longest message of other kinds that is skipped. Bitfields of the largest torrents take
+/// 2 MiB, blocks of payload 16 KiB to 1 MiB; nothing honest comes near this.
+const MAX_SKIPPED: usize = 16 << 20;
+
+/// How much is read from the socket at a time, in bytes.
+const CHUNK: usize = 16 << 10;
+
+/// Length of the length prefix.
+const PREFIX: usize = 4;
+
+/// One message of a peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Nothing, to keep the connection open.
+    KeepAlive,
+    /// A message of the extension protocol.
+    Extended {
+        /// 0 for the extension handshake, else what the receiver's handshake assigned.
+        id: u8,
+        /// What comes after the id.
+        payload: &'a [u8],
+    },
+    /// Any other message. Its payload is skipped: choke state, bitfields and the like come before
+    /// the extension handshake, and a metadata fetch has no use for them.
+    Other {
+        /// The kind, see [`name`].
+        id: u8,
+        /// Length of the payload in bytes.
+        len: usize,
+    },
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeepAlive => f.write_str("KeepAlive"),
+            Self::Extended { id, payload } => write!(f, "Extended({id}, {} bytes)", payload.len()),
+            Self::Other { id, len } => write!(f, "Other({}, {len} bytes)", name(*id)),
+        }
+    }
+}
+
+/// The name of a message id, for diagnosis (BEP 3, 5, 6, 10, 52).
+#[must_use]
+pub fn name(id: u8) -> &'static str {
+    match id {
+        0 => "choke",
+        1 => "unchoke",
+        2 => "interested",
+        3 => "not_interested",
+        4 => "have",
+        5 => "bitfield",
+        6 => "request",
+        7 => "piece",
+        8 => "cancel",
+        9 => "port",
+        13 => "suggest_piece",
+        14 => "have_all",
+        15 => "have_none",
+        16 => "reject_request",
+        17 => "allowed_fast",
+        20 => "extended",
+        21 => "hash_request",
+        22 => "hashes",
+        23 => "hash_reject",
+        _ => "unknown",
+    }
+}
+
+/// A stream of messages that can't be read any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// A length prefix beyond what is allowed for that kind of message.
+    #[error("the peer announced a {} message of {len} bytes, and {max} are allowed", name(*.id))]
+    TooLong {
+        /// The kind.
+        id: u8,
+        /// The announced length, in bytes, with the id.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// An extended message that ends before its extended id.
+    #[error("the peer sent an extended message without an extended id")]
+    NoExtendedId,
+}
+
+/// Cuts the byte stream of a connection into messages.
+///
+/// Read into [`spare_mut`](Self::spare_mut), say how much with [`advance`](Self::advance), and take
+/// messages from [`next`](Self::next) until there are none: then memory stays below the longest
+/// extended message allowed, plus one chunk of 16 KiB. Messages of other kinds are not buffered.
+///
+/// ```
+/// # use metafetch::wire::message::{FrameDecoder, Message, encode_extended};
+/// # fn read(buffer: &mut [u8]) -> usize {
+/// #     let bytes = encode_extended(0, b"de");
+/// #     buffer[..bytes.len()].copy_from_slice(&bytes);
+/// #     bytes.len()
+/// # }
+/// let mut frames = FrameDecoder::new(64 << 10);
+/// let n = read(frames.spare_mut()); // or `stream.read(frames.spare_mut()).await?`
+/// frames.advance(n);
+/// while let Some(message) = frames.next()? {
+///     assert_eq!(message, Message::Extended { id: 0, payload: b"de" });
+/// }
+/// # Ok::<(), metafetch::wire::message::FrameError>(())
+/// ```
+#[derive(Debug)]
+pub struct FrameDecoder {
+    max: usize,
+    /// Bytes `start..end` have been read and not consumed; the rest is room.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// How many bytes of a message that nobody wants are still to come.
+    skip: usize,
+}
+
+impl FrameDecoder {
+    /// A decoder that refuses extended messages longer than `max` bytes (id and extended id
+    /// included).
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self {
+            max,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            skip: 0,
+        }
+    }
+
+    /// Room to read into: never empty, at least 16 KiB.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end = self.end.saturating_sub(self.start);
+            self.start = 0;
+        }
+        let wanted = self.end.saturating_add(CHUNK);
+        if let Some(missing) = wanted.checked_sub(self.buffer.len()) {
+            self.buffer.reserve_exact(missing);
+            self.buffer.resize(wanted, 0);
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Notes that `n` bytes were read into [`spare_mut`](Self::spare_mut).
+    pub fn advance(&mut self, n: usize) {
+        self.end = self.end.saturating_add(n).min(self.buffer.len());
+        self.drop_skipped();
+    }
+
+    /// Feeds bytes that were read elsewhere, with a copy.
+    pub fn extend(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = self.spare_mut();
+            let (now, later) = bytes.split_at(bytes.len().min(spare.len()));
+            for (to, from) in spare.iter_mut().zip(now) {
+                *to = *from;
+            }
+            self.advance(now.len());
+            bytes = later;
+        }
+    }
+
+    /// The next message, or `None` until more bytes come. A message of another kind than extended
+    /// is told as soon as its kind is known. After an error the stream is lost, and the error
+    /// comes again.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the message borrows from the decoder, which an iterator's items can't"
+    )]
+    pub fn next(&mut self) -> Result<Option<Message<'_>>, FrameError> {
+        self.drop_skipped();
+        let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let Some((prefix, rest)) = unread.split_first_chunk::<PREFIX>() else {
+            return Ok(None);
+        };
+        let len = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
+        if len == 0 {
+            self.start = self.start.saturating_add(PREFIX);
+            return Ok(Some(Message::KeepAlive));
+        }
+        let Some((&id, rest)) = rest.split_first() else {
+            return Ok(None);
+        };
+        let max = if id == EXTENDED {
+            self.max
+        } else {
+            MAX_SKIPPED
+        };
+        if len > max {
+            return Err(FrameError::TooLong { id, len, max });
+        }
+        let payload_len = len.saturating_sub(1);
+        if id != EXTENDED {
+            self.start = self.start.saturating_add(PREFIX).saturating_add(1);
+            self.skip = payload_len;
+            let len = payload_len;
+            return Ok(Some(Message::Other { id, len }));
+        }
+        if payload_len == 0 {
+            return Err(FrameError::NoExtendedId);
+        }
+        let Some((&id, payload)) = rest.get(..payload_len).and_then(<[u8]>::split_first) else {
+            return Ok(None);
+        };
+        self.start = self.start.saturating_add(PREFIX).saturating_add(len);
+        Ok(Some(Message::Extended { id, payload }))
+    }
+
+    /// Forgets what belongs to a message that nobody wants.
+    fn drop_skipped(&mut self) {
+        let dropped = self.skip.min(self.end.saturating_sub(self.start));
+        self.skip = self.skip.saturating_sub(dropped);
+        self.start = self.start.saturating_add(dropped);
+    }
+}
+
+/// An extended message for the wire: `id` is 0 for the extension handshake, else what the
+/// receiver's extension handshake assigned.
+#[must_use]
+pub fn encode_extended(id: u8, payload: &[u8]) -> Vec<u8> {
+    // Payloads are ours, a few hundred bytes or one block, and never near 4 GiB.
+    let len = u32::try_from(payload.len().saturating_add(2)).unwrap_or(u32::MAX);
+    let mut bytes = Vec::with_capacity(payload.len().saturating_add(6));
+    bytes.extend_from_slice(&len.to_be_bytes());
+    bytes.extend_from_slice(&[EXTENDED, id]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MAX: usize = 64 << 10;
+
+    fn other(id: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = u32::try_from(payload.len() + 1)
+            .unwrap()
+            .to_be_bytes()
+            .to_vec();
+        bytes.push(id);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    /// What a decoder makes of these chunks, as text, and the error at its end.
+    fn read(chunks: &[&[u8]]) -> (Vec<String>, Option<FrameError>) {
+        let mut frames = FrameDecoder::new(MAX);
+        let mut messages = Vec::new();
+        for chunk in chunks {
+            frames.extend(chunk);
+            loop {
+                match frames.next() {
+                    Ok(Some(Message::Extended { id, payload })) => {
+                        messages.push(format!("{id} {}", payload.escape_ascii()));
+                    }
+                    Ok(Some(message)) => messages.push(format!("{message:?}")),
+                    Ok(None) => break,
+                    Err(error) => {
+                        assert_eq!(frames.next(), Err(error), "an error stays");
+                        return (messages, Some(error));
+                    }
+                }
+            }
+        }
+        (messages, None)
+    }
+
+    #[test]
+    fn messages_before_and_around_the_extended_one() {
+        let mut bytes = other(5, &[0xff; 100]);
+        bytes.extend_from_slice(&[0, 0, 0, 0]);
+        bytes.extend(other(14, &[]));
+        bytes.extend(encode_extended(3, b"d8:msg_typei0e5:piecei0ee"));
+        bytes.extend(other(9, &[0x1a, 0xe1]));
+        let (messages, error) = read(&[&bytes]);
+        assert_eq!(error, None);
+        assert_eq!(
+            messages,
+            [
+                "Other(bitfield, 100 bytes)",
+                "KeepAlive",
+                "Other(have_all, 0 bytes)",
+                "3 d8:msg_typei0e5:piecei0ee",
+                "Other(port, 2 bytes)",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_encoding_is_that_of_bep_10() {
+        assert_eq!(encode_extended(0, b"de"), b"\0\0\0\x04\x14\0de");
+        assert_eq!(encode_extended(7, b""), b"\0\0\0\x02\x14\x07");
+    }
+
+    #[test]
+    fn lengths_beyond_the_limits_are_errors() {
+        let extended = |len: u32| [&len.to_be_bytes()[..], &[20]].concat();
+        let skipped = |len: u32| [&len.to_be_bytes()[..], &[7]].concat();
+        let error = |bytes: &[u8]| read(&[bytes]).1;
+        let too_long = |id, len, max| Some(FrameError::TooLong { id, len, max });
+        assert_eq!(error(&extended(65_536)), None);
+        assert_eq!(error(&extended(65_537)), too_long(20, 65_537, MAX));
+        assert_eq!(error(&extended(u32::MAX)), too_long(20, 4_294_967_295, MAX));
+        assert_eq!(error(&skipped(16 << 20)), None);
+        assert_eq!(
+            error(&skipped((16 << 20) + 1)),
+            too_long(7, (16 << 20) + 1, MAX_SKIPPED)
+        );
+        assert_eq!(
+            error(b"HTTP/1.1 "),
+            too_long(b'/', 0x4854_5450, MAX_SKIPPED)
+        );
+        assert_eq!(error(b"\0\0\0\x01\x14"), Some(FrameError::NoExtendedId));
+    }
+
+    #[test]
+    fn a_long_message_of_another_kind_takes_no_memory() {
+        let mut frames = FrameDecoder::new(MAX);
+        frames.extend(&other(5, &[]).iter().take(0).copied().collect::<Vec<_>>());
+        frames.extend(&(2_u32 << 20).to_be_bytes());
+        frames.extend(&[5]);
+        assert_eq!(
+            frames.next(),
+            Ok(Some(Message::Other {
+                id: 5,
+                len: (2 << 20) - 1
+            }))
+        );
+        let mut left = (2 << 20) - 1;
+        while left > 0 {
+            let n = frames.spare_mut().len().min(left);
+            frames.advance(n);
+            left -= n;
+            assert_eq!(frames.next(), Ok(None));
+            assert!(frames.buffer.capacity() <= 2 * CHUNK);
+        }
+        frames.extend(&encode_extended(1, b"x"));
+        assert_eq!(
+            frames.next(),
+            Ok(Some(Message::Extended {
+                id: 1,
+                payload: b"x"
+            }))
+        );
+    }
+
+    #[test]
+    fn the_longest_message_is_buffered_within_bounds() {
+        let mut frames = FrameDecoder::new(MAX);
+        let message = encode_extended(1, &vec![b'x'; MAX - 2]);
+        for _ in 0..3 {
+            for chunk in message.chunks(1000) {
+                assert_eq!(frames.next(), Ok(None));
+                frames.extend(chunk);
+            }
+            assert!(
+                matches!(frames.next(), Ok(Some(Message::Extended { id: 1, payload })) if payload.len() == MAX - 2)
+            );
+        }
+        assert!(frames.buffer.capacity() <= PREFIX + MAX + CHUNK);
+    }
+
+    #[test]
+    fn too_much_advance_does_no_harm() {
+        let mut frames = FrameDecoder::new(MAX);
+        frames.advance(usize::MAX);
+        assert_eq!(frames.next(), Ok(None));
+        let _ = frames.spare_mut();
+        frames.advance(usize::MAX);
+        assert_eq!(frames.next(), Ok(Some(Message::KeepAlive)));
+    }
+
+    fn stream() -> impl Strategy<Value = Vec<u8>> {
+        let payload = || prop::collection::vec(any::<u8>(), 0..40);
+        let frame = prop_oneof![
+            Just(vec![0, 0, 0, 0]),
+            (any::<u8>(), payload()).prop_map(|(id, payload)| encode_extended(id, &payload)),
+            (any::<u8>(), payload()).prop_map(|(id, payload)| other(id, &payload)),
+            prop::collection::vec(any::<u8>(), 0..12),
+        ];
+        prop::collection::vec(frame, 0..12).prop_map(|frames| frames.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_messages(
+            bytes in stream(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        ) {
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            let whole = read(&[&bytes]);
+            prop_assert_eq!(&whole, &read(&chunks));
+            prop_assert_eq!(&whole, &read(&single));
+        }
+    }
+}
