@@ -90,8 +90,8 @@ mod tests {
 
     #[test]
     fn a_pex_message_adds_both_kinds() {
-        let message = b"d5:added6:\x01\x02\x03\x04\x1a\xe17:added.f1:\x0210:added6.f0:6:added618:\
-                        \x2a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe17:dropped6:\x09\x09\x09\x09\0\x01e";
+        let message = b"d5:added6:\x01\x02\x03\x04\x1a\xe17:added.f1:\x026:added618:\
+                        \x2a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe18:added6.f1:\x007:dropped6:\x09\x09\x09\x09\0\x01e";
         assert_eq!(
             parse_ut_pex(message),
             Ok(vec![addr("1.2.3.4:6881"), addr("[2a00::1]:6881")])

@@ -331,7 +331,6 @@ mod tests {
     #[test]
     fn a_long_message_of_another_kind_takes_no_memory() {
         let mut frames = FrameDecoder::new(MAX);
-        frames.extend(&other(5, &[]).iter().take(0).copied().collect::<Vec<_>>());
         frames.extend(&(2_u32 << 20).to_be_bytes());
         frames.extend(&[5]);
         assert_eq!(

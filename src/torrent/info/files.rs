@@ -5,7 +5,7 @@ use crate::wire::bencode::{self, Entries, Items, Limits, Token, Tokens};
 
 /// What all paths of a torrent may take, in bytes, with some for each component. A v2 tree names
 /// a directory once and means it for each file below, so that 10 MiB could unfold to gigabytes.
-const MAX_PATHS: usize = 256 << 20;
+const MAX_PATHS: usize = 64 << 20;
 const COMPONENT: usize = size_of::<String>() + 16;
 
 /// What padding files were called before BEP 47 gave them an attribute.

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
@@ -125,10 +126,12 @@ fn bad_hints_are_left_out() {
 fn repeated_hints_are_kept_once_and_bounded() {
     let mut text = format!("magnet:?xt=urn:btih:{HEX}");
     for n in 0..300 {
-        text += &format!(
-            "&tr.{n}=http://{n}.example/&tr=http://0.example/&x.pe=1.2.3.4:{}",
-            n + 1
-        );
+        let port = n + 1;
+        write!(
+            text,
+            "&tr.{n}=http://{n}.example/&tr=http://0.example/&x.pe=1.2.3.4:{port}"
+        )
+        .unwrap();
     }
     let link = magnet(&text);
     assert_eq!((link.trackers.len(), link.peers.len()), (100, 200));

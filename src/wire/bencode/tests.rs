@@ -172,7 +172,9 @@ impl Plain {
             Self::Bytes(bytes) => string(out, bytes),
             Self::List(items) => {
                 out.push(b'l');
-                items.iter().for_each(|item| item.encode(out));
+                for item in items {
+                    item.encode(out);
+                }
                 out.push(b'e');
             }
             Self::Dict(entries) => {
