@@ -19,6 +19,7 @@ mod libtorrent;
 mod opentracker;
 mod process;
 mod qbittorrent;
+mod resolve;
 mod torrent;
 mod transmission;
 
@@ -28,7 +29,8 @@ pub(crate) use dht::LoopbackDht;
 pub(crate) use libtorrent::{Encryption, LibtorrentOptions, StockFetch};
 pub(crate) use opentracker::Tracker;
 use process::Process;
-pub(crate) use torrent::{Torrent, info_of};
+pub(crate) use resolve::Resolve;
+pub(crate) use torrent::Torrent;
 
 /// The one address that the clients use.
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
