@@ -32,7 +32,10 @@ fn main() {
         });
 
     let mut build = cxx_build::bridge(BRIDGE);
-    build.files(SOURCES).std("c++17").includes(&library.include_paths);
+    build
+        .files(SOURCES)
+        .std("c++17")
+        .includes(&library.include_paths);
     for (name, value) in &library.defines {
         build.define(name, value.as_deref());
     }

@@ -18,7 +18,7 @@ std::uint64_t key_of(lt::torrent_alert const& alert) {
 }
 
 bool is_udp(lt::socket_type_t type) {
-    return type == lt::socket_type_t::udp || type == lt::socket_type_t::utp_ssl;
+    return type == lt::socket_type_t::utp || type == lt::socket_type_t::utp_ssl;
 }
 
 Event listening(lt::listen_succeeded_alert const& alert) {

@@ -86,11 +86,8 @@ class PeerPlugin final : public lt::peer_plugin {
           // names a peer once more. Such a connection is silent, and is closed once it stands.
           m_silent(m_swarm->done || m_swarm->judged.count(m_endpoint) != 0) {
         ++m_swarm->live;
-        if (!m_connection.is_outgoing()) {
+        if (!m_connection.is_outgoing())
             m_phase = Phase::handshake;
-            if (!m_silent)
-                push_found(*m_swarm, m_endpoint, lt::peer_info::incoming);
-        }
     }
 
     static void push_found(Swarm& swarm, lt::tcp::endpoint const& endpoint,
@@ -123,6 +120,8 @@ class PeerPlugin final : public lt::peer_plugin {
     bool on_handshake(lt::span<char const> reserved) override {
         if (m_silent)
             return true;
+        if (!m_connection.is_outgoing())
+            push_found(*m_swarm, m_endpoint, lt::peer_info::incoming);
         enter(Phase::extension);
         auto handshake = event(EventKind::Handshake);
         auto const& id = m_connection.pid();
@@ -190,8 +189,9 @@ class PeerPlugin final : public lt::peer_plugin {
             on_data(dict, index.int_value(), body);
             break;
         case 2:
-            if (m_phase == Phase::transfer)
-                m_pieces.reject(index.int_value());
+            // An answer, if not the wanted one: the number of rejects is limited, not their time.
+            if (m_phase == Phase::transfer && m_pieces.reject(index.int_value()))
+                m_progress = Clock::now();
             break;
         default: // BEP 9: ignore what we do not know.
             break;
@@ -233,7 +233,14 @@ class PeerPlugin final : public lt::peer_plugin {
         --m_swarm->live;
         bool const ours = ec == lt::errors::torrent_aborted || ec == lt::errors::torrent_removed ||
                           ec == lt::errors::torrent_paused || ec == lt::errors::session_closing;
-        if (m_silent || m_swarm->done || ours)
+        bool const incoming = !m_connection.is_outgoing();
+        if (incoming && ec == lt::errors::self_connection)
+            // The other end, which we dialled, is told apart only here.
+            m_endpoint = m_connection.local_endpoint();
+        else if (incoming && m_phase == Phase::handshake)
+            // It never said who it is, and was not reported.
+            return;
+        if (m_silent || m_swarm->done || ours || m_swarm->judged.count(m_endpoint) != 0)
             return;
         m_silent = true;
         m_swarm->judged.insert(m_endpoint);

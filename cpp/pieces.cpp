@@ -52,14 +52,15 @@ bool Pieces::accept(std::int64_t index, char const* data, std::size_t length) {
     return true;
 }
 
-void Pieces::reject(std::int64_t index) {
+bool Pieces::reject(std::int64_t index) {
     auto* const block = find(index);
     if (block == nullptr || block->state != State::asked)
-        return;
+        return false;
     block->state = State::refused;
     --m_asked;
     m_window = std::max<std::size_t>(m_window / 2, 1);
     m_refused = true;
+    return true;
 }
 
 bool Pieces::is_refused_again() {

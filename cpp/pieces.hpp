@@ -24,8 +24,9 @@ class Pieces {
     std::optional<std::size_t> next();
     /// Takes a block. False for one that was not asked for, came before, or has the wrong length.
     bool accept(std::int64_t index, char const* data, std::size_t length);
-    /// The peer will not serve this block now: it is asked for again after the next tick.
-    void reject(std::int64_t index);
+    /// The peer will not serve this block now: it is asked for again after the next tick. False
+    /// where it was not asked for.
+    bool reject(std::int64_t index);
     /// Once a tick: whether the peer has refused for the last time. Opens the next round otherwise.
     bool is_refused_again();
     /// Whether the rate since the beginning is under the floor.

@@ -144,9 +144,9 @@ void Session::drain(rust::Vec<Event>& events) const {
 
 void Session::add(Torrent const& torrent) const {
     lt::add_torrent_params params;
-    if (torrent.v1.size() == lt::sha1_hash::size())
+    if (torrent.v1.size() == std::size_t{lt::sha1_hash::size()})
         params.info_hashes.v1.assign(reinterpret_cast<char const*>(torrent.v1.data()));
-    if (torrent.v2.size() == lt::sha256_hash::size())
+    if (torrent.v2.size() == std::size_t{lt::sha256_hash::size()})
         params.info_hashes.v2.assign(reinterpret_cast<char const*>(torrent.v2.data()));
     // Never written: the session has no disk.
     params.save_path = "/nonexistent";
@@ -200,7 +200,7 @@ void Session::apply(rust::Slice<Setting const> settings) const {
 }
 
 void Session::get_peers(rust::Slice<std::uint8_t const> infohash) const {
-    if (infohash.size() != lt::sha1_hash::size())
+    if (infohash.size() != std::size_t{lt::sha1_hash::size()})
         throw std::invalid_argument("a hash in the DHT has 20 bytes");
     std::lock_guard<std::mutex> lock(m_state->mutex);
     m_state->open().dht_get_peers(

@@ -234,7 +234,5 @@ impl Libtorrent {
         if timeout(SHUTDOWN_WITHIN, all).await.is_err() {
             tracing::warn!("a libtorrent session is slow to end and is left behind");
         }
-
-    
     }
 }

@@ -132,7 +132,12 @@ mod tests {
 
     #[test]
     fn addresses_cross_the_bridge_and_come_back() {
-        for text in ["127.0.0.1:1", "255.1.2.3:65535", "[2001:db8::1]:6881", "[::1]:2"] {
+        for text in [
+            "127.0.0.1:1",
+            "255.1.2.3:65535",
+            "[2001:db8::1]:6881",
+            "[::1]:2",
+        ] {
             let addr: PeerAddr = text.parse().unwrap();
             assert_eq!(PeerAddr::from(Peer::from(addr)), addr);
         }
@@ -140,7 +145,10 @@ mod tests {
 
     #[test]
     fn a_peer_id_names_its_client() {
-        assert_eq!(client_of(b"-qB4500-abcdefghijkl").as_deref(), Some("qB4500"));
+        assert_eq!(
+            client_of(b"-qB4500-abcdefghijkl").as_deref(),
+            Some("qB4500")
+        );
         assert_eq!(client_of(b"M7-9-2--abcdefghijkl"), None);
         assert_eq!(client_of(b"-q\x004500-abcdefghijk"), None);
         assert_eq!(client_of(b"-"), None);

@@ -19,9 +19,10 @@ pub(crate) fn failure(event: &Event) -> Failure {
     };
     let (reason, detail) = match event.verdict {
         Verdict::ConnectTimeout => (Reason::ConnectTimeout, "no answer in time"),
-        Verdict::HandshakeTimeout if phase == Phase::Handshake => {
-            (Reason::HandshakeTimeout, "connected, but no handshake in time")
-        }
+        Verdict::HandshakeTimeout if phase == Phase::Handshake => (
+            Reason::HandshakeTimeout,
+            "connected, but no handshake in time",
+        ),
         Verdict::HandshakeTimeout => (
             Reason::HandshakeTimeout,
             "no extension handshake in time, or none that could be read",
@@ -39,7 +40,10 @@ pub(crate) fn failure(event: &Event) -> Failure {
             "metadata_size is zero, negative or above the cap",
         ),
         Verdict::Rejected => (Reason::Rejected, "every request was rejected"),
-        Verdict::TransferTimeout => (Reason::TransferTimeout, "blocks came too slowly or not at all"),
+        Verdict::TransferTimeout => (
+            Reason::TransferTimeout,
+            "blocks came too slowly or not at all",
+        ),
         Verdict::ProtocolViolation => (Reason::ProtocolViolation, event.detail.as_str()),
         Verdict::HashMismatch => (
             Reason::HashMismatch,

@@ -72,7 +72,9 @@ impl Fetch {
         };
         {
             let mut torrents = lock(&fetch.torrents);
-            let dial = torrents.ways.add(&peers, Instant::now(), |addr| arm.may_dial(addr));
+            let dial = torrents
+                .ways
+                .add(&peers, Instant::now(), |addr| arm.may_dial(addr));
             fetch.dial(&mut torrents, (first, dial))?;
         }
         Ok(fetch)

@@ -13,6 +13,18 @@
 //! | `bridge` | what is declared to both languages; the C++ is in `cpp/` |
 
 mod arm;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the tests compare our table of settings with the defaults"
+    )
+)]
+#[expect(
+    unreachable_pub,
+    unused_qualifications,
+    reason = "cxx makes what it generates `pub`; nothing of it leaves this module"
+)]
 mod bridge;
 mod events;
 mod failure;

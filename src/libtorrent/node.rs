@@ -155,7 +155,10 @@ impl Node {
         }
         if event.kind == EventKind::AlertsDropped {
             lock(&self.state).health.alerts_dropped += 1;
-            tracing::warn!(?way, "libtorrent dropped alerts: its alert queue is too small");
+            tracing::warn!(
+                ?way,
+                "libtorrent dropped alerts: its alert queue is too small"
+            );
         }
         if way != Way::Tcp {
             return;

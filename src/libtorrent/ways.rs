@@ -109,7 +109,9 @@ impl Ways {
 
     /// When the next peer is due for uTP.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.dialled.front().map(|(begun, _)| *begun + UTP_JOINS_AFTER)
+        self.dialled
+            .front()
+            .map(|(begun, _)| *begun + UTP_JOINS_AFTER)
     }
 
     /// The peers that TCP has not reached in time.
@@ -146,7 +148,9 @@ impl Ways {
             let failure = Failure::new(Reason::Internal, Phase::Connect, detail);
             self.fail(addr, way, failure, Duration::ZERO, Instant::now());
         }
-        self.trackers.clear();
+        if matches!(way, Way::Tcp | Way::Lookup) {
+            self.trackers.clear();
+        }
     }
 
     /// Takes one event; returns whom to dial because of it.

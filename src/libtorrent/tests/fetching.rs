@@ -35,7 +35,11 @@ async fn an_honest_peer_delivers_the_bytes_as_they_are() {
         assert_eq!(client.as_deref(), Some("fake"));
         assert_eq!(usize::try_from(*metadata_size).unwrap(), info.len());
         assert_eq!((*addr, bytes), (peer.addr, &info));
-        assert_eq!(arm.free_slots(), 3999, "the slot is held until the fetch is dropped");
+        assert_eq!(
+            arm.free_slots(),
+            3999,
+            "the slot is held until the fetch is dropped"
+        );
         drop(fetch);
         assert_eq!(arm.free_slots(), 4000);
     }
@@ -57,9 +61,16 @@ async fn hashes_of_both_versions_are_checked() {
     ] {
         let mut fetch = arm.fetch(request(infohash, &[peer.addr])).unwrap();
         let outcome = follow(&mut fetch).await;
-        assert_eq!(outcome.metadata, Some((peer.addr, info.clone())), "{infohash:?}");
+        assert_eq!(
+            outcome.metadata,
+            Some((peer.addr, info.clone())),
+            "{infohash:?}"
+        );
     }
-    let liar = Infohash::Hybrid { v1: sha1, v2: [7; 32] };
+    let liar = Infohash::Hybrid {
+        v1: sha1,
+        v2: [7; 32],
+    };
     let mut fetch = arm.fetch(request(liar, &[peer.addr])).unwrap();
     let outcome = follow(&mut fetch).await;
     assert_eq!(outcome.failures, [(peer.addr, Reason::HashMismatch)]);
@@ -86,7 +97,11 @@ async fn liars_do_not_hold_up_an_honest_peer() {
     fetch.connect(&[(honest.addr, PeerSource::Hint)]);
     let outcome = follow(&mut fetch).await;
     assert_eq!(outcome.metadata, Some((honest.addr, info)));
-    assert!(outcome.elapsed < Duration::from_millis(900), "{:?}", outcome.elapsed);
+    assert!(
+        outcome.elapsed < Duration::from_millis(900),
+        "{:?}",
+        outcome.elapsed
+    );
 }
 
 /// The one and final reason that a peer of this role gives.
@@ -101,7 +116,10 @@ async fn reason_of(role: Role) -> Reason {
     };
     assert_eq!(addr, peer.addr);
     assert!(outcome.metadata.is_none());
-    assert!(peer.connections.load(Ordering::Relaxed) <= 2, "dialled again and again");
+    assert!(
+        peer.connections.load(Ordering::Relaxed) <= 2,
+        "dialled again and again"
+    );
     reason
 }
 
@@ -163,7 +181,11 @@ async fn our_own_address_is_a_self_connection() {
     let own = PeerAddr::from(arm.health().tcp[0]);
     let mut fetch = arm.fetch(request(Infohash::V1([8; 20]), &[own])).unwrap();
     let outcome = follow(&mut fetch).await;
-    assert!(outcome.failures.contains(&(own, Reason::SelfConnection)), "{:?}", outcome.failures);
+    assert!(
+        outcome.failures.contains(&(own, Reason::SelfConnection)),
+        "{:?}",
+        outcome.failures
+    );
 }
 
 #[tokio::test]
@@ -191,7 +213,11 @@ async fn an_exhausted_fetch_comes_back_to_life() {
     fetch.connect(&[(peer.addr, PeerSource::Dht)]);
     let outcome = follow(&mut fetch).await;
     assert_eq!(outcome.metadata, Some((peer.addr, info)));
-    assert!(outcome.elapsed < Duration::from_millis(500), "{:?}", outcome.elapsed);
+    assert!(
+        outcome.elapsed < Duration::from_millis(500),
+        "{:?}",
+        outcome.elapsed
+    );
 }
 
 #[tokio::test]

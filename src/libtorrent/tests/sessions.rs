@@ -21,11 +21,18 @@ async fn thousands_of_pending_torrents_do_not_hold_up_the_shutdown() {
         .map(|number| arm.fetch(request(hash(number), &[])).unwrap())
         .collect();
     let mut last = arm.fetch(request(hash(2000), &[peer.addr])).unwrap();
-    assert!(matches!(last.next().await, Some(FetchEvent::Connected { .. })));
+    assert!(matches!(
+        last.next().await,
+        Some(FetchEvent::Connected { .. })
+    ));
     assert_eq!(arm.health().torrents, 2001);
     let began = Instant::now();
     arm.shutdown().await;
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
     assert!(matches!(
         arm.fetch(request(hash(1), &[])),
         Err(SessionError::Closed)
@@ -42,7 +49,9 @@ async fn a_torrent_is_in_the_session_once() {
     })
     .unwrap();
     let (v1, v2) = ([1; 20], [2; 32]);
-    let hybrid = arm.fetch(request(Infohash::Hybrid { v1, v2 }, &[])).unwrap();
+    let hybrid = arm
+        .fetch(request(Infohash::Hybrid { v1, v2 }, &[]))
+        .unwrap();
     for same in [Infohash::V1(v1), Infohash::V2(v2), Infohash::V1([2; 20])] {
         assert_eq!(
             arm.fetch(request(same, &[])).err(),
@@ -85,10 +94,16 @@ async fn a_taken_port_is_reported_once_and_worked_around() {
         ..settings()
     })
     .unwrap();
-    until(&arm, |health| !health.udp.is_empty() && !health.tcp.is_empty()).await;
+    until(&arm, |health| {
+        !health.udp.is_empty() && !health.tcp.is_empty()
+    })
+    .await;
     let health = arm.health();
     assert_eq!(health.listen_errors.len(), 1, "{health:?}");
-    assert!(health.listen_errors[0].starts_with(&addr.to_string()), "{health:?}");
+    assert!(
+        health.listen_errors[0].starts_with(&addr.to_string()),
+        "{health:?}"
+    );
     assert!(!health.udp.contains(&addr), "{health:?}");
     assert_eq!(health.dht, DhtHealth::Starting);
     assert!(!arm.dht_ready(Duration::from_millis(50)).await);
@@ -157,7 +172,10 @@ async fn peers_of_a_tracker_are_reported_and_dialled() {
         seen.push(event);
     }
     assert!(seen.contains(&found), "{seen:?}");
-    assert!(matches!(seen.last(), Some(FetchEvent::Metadata { .. })), "{seen:?}");
+    assert!(
+        matches!(seen.last(), Some(FetchEvent::Metadata { .. })),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test]
@@ -185,5 +203,109 @@ async fn a_lookup_asks_trackers_and_dials_nobody() {
         }
     }
     assert!(answered && failed && found, "{answered} {failed} {found}");
-    assert_eq!(peer.connections.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(
+        peer.connections.load(std::sync::atomic::Ordering::Relaxed),
+        0
+    );
+}
+
+/// Announces a peer of `hash` to the DHT node at `node`, from its own port, as a client would.
+async fn announce(node: std::net::SocketAddr, hash: [u8; 20]) -> PeerAddr {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let own: PeerAddr = socket.local_addr().unwrap().into();
+    let mut query = b"d1:ad2:id20:abcdefghij01234567899:info_hash20:".to_vec();
+    query.extend(hash);
+    query.extend(b"e1:q9:get_peers1:t2:aa1:y1:qe");
+    socket.send_to(&query, node).await.unwrap();
+    let mut buffer = [0; 1500];
+    let length = socket.recv(&mut buffer).await.unwrap();
+    let reply = &buffer[..length];
+    let at = reply
+        .windows(8)
+        .position(|part| part == b"5:token4")
+        .unwrap();
+    let token = &reply[at + 9..at + 13];
+    let mut query = b"d1:ad2:id20:abcdefghij01234567899:info_hash20:".to_vec();
+    query.extend(hash);
+    query.extend(format!("4:porti{}e5:token4:", own.port()).as_bytes());
+    query.extend(token);
+    query.extend(b"e1:q13:announce_peer1:t2:bb1:y1:qe");
+    socket.send_to(&query, node).await.unwrap();
+    socket.recv(&mut buffer).await.unwrap();
+    own
+}
+
+async fn dht_node(bootstrap: &str, state: Option<Vec<u8>>) -> Libtorrent {
+    let arm = Libtorrent::open(&Settings {
+        dht: Some(DhtSettings {
+            bootstrap: vec![bootstrap.to_owned()],
+            state,
+        }),
+        ..settings()
+    })
+    .unwrap();
+    until(&arm, |health| !health.udp.is_empty()).await;
+    arm
+}
+
+#[tokio::test]
+async fn peers_are_looked_up_in_the_dht_without_a_torrent() {
+    let hash = [0x3c; 20];
+    let first = dht_node("127.0.0.1:1", None).await;
+    let entry = first.health().udp[0];
+    let (second, third) = (
+        dht_node(&entry.to_string(), None).await,
+        dht_node(&entry.to_string(), None).await,
+    );
+    let within = Duration::from_secs(10);
+    assert!(second.dht_ready(within).await && third.dht_ready(within).await);
+    until(&third, |health| {
+        matches!(health.dht, DhtHealth::Ready { .. })
+    })
+    .await;
+    let peer = announce(entry, hash).await;
+
+    let (mut one, mut other) = (third.get_peers(hash), third.get_peers(hash));
+    for lookup in [&mut one, &mut other] {
+        let peers = tokio::time::timeout(within, lookup.next()).await.unwrap();
+        assert_eq!(peers, Some(vec![peer]));
+    }
+    // One that joins later is told what is known.
+    let mut late = third.get_peers(hash);
+    assert_eq!(late.next().await, Some(vec![peer]));
+    let mut off = Libtorrent::open(&settings()).unwrap().get_peers(hash);
+    assert_eq!(off.next().await, None);
+
+    let state = third.dht_state().await.unwrap();
+    third.shutdown().await;
+    assert_eq!(one.next().await, None);
+    let again = dht_node("127.0.0.1:1", Some(state)).await;
+    assert!(again.dht_ready(within).await, "the saved nodes are lost");
+}
+
+#[tokio::test]
+async fn a_thousand_hashes_come_from_one_peer() {
+    let infos: std::collections::HashMap<[u8; 20], Vec<u8>> = (0..1000_u32)
+        .map(|number| {
+            let mut info = info(5000);
+            info.extend(number.to_be_bytes());
+            (v1(&info).wire_id(), info)
+        })
+        .collect();
+    let known = infos.clone();
+    let peer = FakePeer::start_with(Role::Honest, move |hash| known.get(hash).cloned()).await;
+    let arm = Libtorrent::open(&settings()).unwrap();
+    let began = Instant::now();
+    let mut fetches: Vec<_> = infos
+        .keys()
+        .map(|hash| {
+            arm.fetch(request(Infohash::V1(*hash), &[peer.addr]))
+                .unwrap()
+        })
+        .collect();
+    for (fetch, info) in fetches.iter_mut().zip(infos.values()) {
+        let metadata = follow(fetch).await.metadata;
+        assert_eq!(metadata.map(|(_, bytes)| bytes).as_ref(), Some(info));
+    }
+    println!("{:.0} fetches/s", 1000.0 / began.elapsed().as_secs_f64());
 }
