@@ -1,14 +1,13 @@
 #include "metafetch/cpp/alerts.hpp"
 
-#include <algorithm>
-#include <string>
+#include "metafetch/cpp/events.hpp"
+#include "metafetch/src/libtorrent/bridge.rs.h"
 
+#include <algorithm>
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/session_stats.hpp>
 #include <libtorrent/torrent_handle.hpp>
-
-#include "metafetch/cpp/events.hpp"
-#include "metafetch/src/libtorrent/bridge.rs.h"
+#include <string>
 
 namespace metafetch {
 namespace {
@@ -90,8 +89,8 @@ Event dropped(lt::alerts_dropped_alert const& alert) {
 
 Peer to_peer(lt::address const& ip, std::uint16_t port) {
     Peer peer{};
-    auto const bytes =
-        ip.is_v4() ? lt::make_address_v6(lt::v4_mapped, ip.to_v4()).to_bytes() : ip.to_v6().to_bytes();
+    auto const bytes = ip.is_v4() ? lt::make_address_v6(lt::v4_mapped, ip.to_v4()).to_bytes()
+                                  : ip.to_v6().to_bytes();
     std::copy(bytes.begin(), bytes.end(), peer.ip.begin());
     peer.port = port;
     return peer;
@@ -108,7 +107,8 @@ void convert(lt::alert const& alert, std::vector<Event>& events) {
     case lt::tracker_error_alert::alert_type:
         return events.push_back(tracker_error(static_cast<lt::tracker_error_alert const&>(alert)));
     case lt::dht_get_peers_reply_alert::alert_type:
-        return events.push_back(dht_peers(static_cast<lt::dht_get_peers_reply_alert const&>(alert)));
+        return events.push_back(
+            dht_peers(static_cast<lt::dht_get_peers_reply_alert const&>(alert)));
     case lt::dht_bootstrap_alert::alert_type:
         return events.push_back(make_event(EventKind::DhtBootstrapped, 0));
     case lt::dht_error_alert::alert_type:

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
-
 #include <libtorrent/address.hpp>
+#include <vector>
 
 namespace libtorrent {
 struct alert;

@@ -1,12 +1,12 @@
 #include "metafetch/cpp/events.hpp"
 
+#include "metafetch/src/libtorrent/bridge.rs.h"
+
 #include <cerrno>
 #include <sys/eventfd.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
-
-#include "metafetch/src/libtorrent/bridge.rs.h"
 
 namespace metafetch {
 
@@ -28,7 +28,9 @@ EventQueue::EventQueue() : m_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
         throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
-EventQueue::~EventQueue() { ::close(m_fd); }
+EventQueue::~EventQueue() {
+    ::close(m_fd);
+}
 
 void EventQueue::push(Event event) {
     bool first = false;

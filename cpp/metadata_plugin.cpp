@@ -1,13 +1,13 @@
 #include "metafetch/cpp/metadata_plugin.hpp"
 
+#include "metafetch/cpp/alerts.hpp"
+#include "metafetch/cpp/events.hpp"
+#include "metafetch/cpp/pieces.hpp"
+#include "metafetch/src/libtorrent/bridge.rs.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <set>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include <libtorrent/bdecode.hpp>
 #include <libtorrent/bencode.hpp>
 #include <libtorrent/entry.hpp>
@@ -17,11 +17,10 @@
 #include <libtorrent/peer_connection_handle.hpp>
 #include <libtorrent/peer_info.hpp>
 #include <libtorrent/socket_io.hpp>
-
-#include "metafetch/cpp/alerts.hpp"
-#include "metafetch/cpp/events.hpp"
-#include "metafetch/cpp/pieces.hpp"
-#include "metafetch/src/libtorrent/bridge.rs.h"
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace metafetch {
 namespace {
@@ -171,7 +170,8 @@ class PeerPlugin final : public lt::peer_plugin {
         if (!lt::bt_peer_connection_handle(m_connection).packet_finished())
             return true;
         lt::error_code ec;
-        // Data follows the dictionary, so an error here may only mean that the dictionary has ended.
+        // Data follows the dictionary, so an error here may only mean that the dictionary has
+        // ended.
         auto const dict = lt::bdecode(body, ec, nullptr, 10, 100);
         auto const kind = dict.type() == lt::bdecode_node::dict_t ? dict.dict_find_int("msg_type")
                                                                   : lt::bdecode_node();

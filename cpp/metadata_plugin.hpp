@@ -3,10 +3,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
-
 #include <libtorrent/fwd.hpp>
 #include <libtorrent/info_hash.hpp>
+#include <memory>
 
 namespace metafetch {
 

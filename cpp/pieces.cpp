@@ -27,8 +27,7 @@ Pieces::Pieces(std::size_t size)
 std::optional<std::size_t> Pieces::next() {
     if (m_asked >= m_window)
         return {};
-    while (m_first_missing < m_blocks.size() &&
-           m_blocks[m_first_missing].state != State::missing)
+    while (m_first_missing < m_blocks.size() && m_blocks[m_first_missing].state != State::missing)
         ++m_first_missing;
     if (m_first_missing == m_blocks.size())
         return {};

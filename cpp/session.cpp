@@ -1,13 +1,12 @@
 #include "metafetch/cpp/session.hpp"
 
-#include <algorithm>
-#include <map>
-#include <mutex>
-#include <optional>
-#include <stdexcept>
-#include <string>
-#include <vector>
+#include "metafetch/cpp/alerts.hpp"
+#include "metafetch/cpp/events.hpp"
+#include "metafetch/cpp/metadata_plugin.hpp"
+#include "metafetch/cpp/settings.hpp"
+#include "metafetch/src/libtorrent/bridge.rs.h"
 
+#include <algorithm>
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert.hpp>
 #include <libtorrent/disabled_disk_io.hpp>
@@ -17,25 +16,32 @@
 #include <libtorrent/session.hpp>
 #include <libtorrent/session_params.hpp>
 #include <libtorrent/torrent_handle.hpp>
-
-#include "metafetch/cpp/alerts.hpp"
-#include "metafetch/cpp/events.hpp"
-#include "metafetch/cpp/metadata_plugin.hpp"
-#include "metafetch/cpp/settings.hpp"
-#include "metafetch/src/libtorrent/bridge.rs.h"
+#include <map>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
 
 namespace metafetch {
 namespace {
 
 /// Ranges of addresses that no peer on the public Internet has.
 constexpr char const* const local_ranges[][2] = {
-    {"0.0.0.0", "0.255.255.255"},       {"10.0.0.0", "10.255.255.255"},
-    {"100.64.0.0", "100.127.255.255"},  {"127.0.0.0", "127.255.255.255"},
-    {"169.254.0.0", "169.254.255.255"}, {"172.16.0.0", "172.31.255.255"},
-    {"192.0.0.0", "192.0.0.255"},       {"192.0.2.0", "192.0.2.255"},
-    {"192.168.0.0", "192.168.255.255"}, {"198.18.0.0", "198.19.255.255"},
-    {"198.51.100.0", "198.51.100.255"}, {"203.0.113.0", "203.0.113.255"},
-    {"224.0.0.0", "255.255.255.255"},   {"::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+    {"0.0.0.0", "0.255.255.255"},
+    {"10.0.0.0", "10.255.255.255"},
+    {"100.64.0.0", "100.127.255.255"},
+    {"127.0.0.0", "127.255.255.255"},
+    {"169.254.0.0", "169.254.255.255"},
+    {"172.16.0.0", "172.31.255.255"},
+    {"192.0.0.0", "192.0.0.255"},
+    {"192.0.2.0", "192.0.2.255"},
+    {"192.168.0.0", "192.168.255.255"},
+    {"198.18.0.0", "198.19.255.255"},
+    {"198.51.100.0", "198.51.100.255"},
+    {"203.0.113.0", "203.0.113.255"},
+    {"224.0.0.0", "255.255.255.255"},
+    {"::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
     {"2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"},
     {"4000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
 };
@@ -65,10 +71,9 @@ lt::session_params to_params(rust::Slice<Setting const> settings, bool block_loc
     if (block_local)
         params.ip_filter = without_local();
     if (!dht_state.empty())
-        params.dht_state = lt::read_session_params(
-                               {reinterpret_cast<char const*>(dht_state.data()),
-                                static_cast<std::ptrdiff_t>(dht_state.size())},
-                               lt::session_handle::save_dht_state)
+        params.dht_state = lt::read_session_params({reinterpret_cast<char const*>(dht_state.data()),
+                                                    static_cast<std::ptrdiff_t>(dht_state.size())},
+                                                   lt::session_handle::save_dht_state)
                                .dht_state;
     return params;
 }
@@ -81,7 +86,8 @@ void dial_now(lt::torrent_handle const& handle) {
 }
 
 void add_peers(lt::torrent_handle const& handle, rust::Slice<Peer const> peers) {
-    // From any other source than `resume_data` libtorrent would also ping the address as a DHT node.
+    // From any other source than `resume_data` libtorrent would also ping the address as a DHT
+    // node.
     for (auto const& peer : peers)
         handle.connect_peer(to_endpoint(peer), lt::peer_info::resume_data,
                             lt::pex_utp | lt::pex_holepunch);
@@ -123,7 +129,9 @@ Session::Session(rust::Slice<Setting const> settings, Limits const& limits, bool
 
 Session::~Session() = default;
 
-std::int32_t Session::event_fd() const noexcept { return m_state->queue->fd(); }
+std::int32_t Session::event_fd() const noexcept {
+    return m_state->queue->fd();
+}
 
 void Session::drain(rust::Vec<Event>& events) const {
     auto waiting = m_state->queue->take();
@@ -159,8 +167,8 @@ void Session::add(Torrent const& torrent) const {
         params.flags |= lt::torrent_flags::disable_pex;
     for (auto const& tracker : torrent.trackers)
         params.trackers.push_back(static_cast<std::string>(tracker));
-    params.userdata = lt::client_data_t(
-        reinterpret_cast<TorrentKey*>(static_cast<std::uintptr_t>(torrent.key)));
+    params.userdata =
+        lt::client_data_t(reinterpret_cast<TorrentKey*>(static_cast<std::uintptr_t>(torrent.key)));
     params.extensions.push_back(metadata_plugin(torrent.key, params.info_hashes, m_state->limits,
                                                 !params.trackers.empty(), m_state->queue));
     if (torrent.pex)
@@ -203,8 +211,7 @@ void Session::get_peers(rust::Slice<std::uint8_t const> infohash) const {
     if (infohash.size() != std::size_t{lt::sha1_hash::size()})
         throw std::invalid_argument("a hash in the DHT has 20 bytes");
     std::lock_guard<std::mutex> lock(m_state->mutex);
-    m_state->open().dht_get_peers(
-        lt::sha1_hash(reinterpret_cast<char const*>(infohash.data())));
+    m_state->open().dht_get_peers(lt::sha1_hash(reinterpret_cast<char const*>(infohash.data())));
 }
 
 void Session::post_dht_nodes() const {
@@ -214,8 +221,7 @@ void Session::post_dht_nodes() const {
 
 rust::Vec<std::uint8_t> Session::dht_state() const {
     auto const params = m_state->open().session_state(lt::session_handle::save_dht_state);
-    auto const bytes =
-        lt::write_session_params_buf(params, lt::session_handle::save_dht_state);
+    auto const bytes = lt::write_session_params_buf(params, lt::session_handle::save_dht_state);
     return copied({reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()});
 }
 

@@ -1,10 +1,10 @@
 // One libtorrent session. No libtorrent header is included here: cxx's generated code sees this.
 #pragma once
 
+#include "rust/cxx.h"
+
 #include <cstdint>
 #include <memory>
-
-#include "rust/cxx.h"
 
 namespace metafetch {
 

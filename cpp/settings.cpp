@@ -1,11 +1,11 @@
 #include "metafetch/cpp/settings.hpp"
 
+#include "metafetch/src/libtorrent/bridge.rs.h"
+
 #include <libtorrent/settings_pack.hpp>
 #include <libtorrent/version.hpp>
 #include <stdexcept>
 #include <string>
-
-#include "metafetch/src/libtorrent/bridge.rs.h"
 
 static_assert(LIBTORRENT_VERSION_NUM >= 20000, "libtorrent-rasterbar 2.0 or newer is needed");
 
@@ -74,6 +74,8 @@ rust::String default_setting(rust::Str name) {
     }
 }
 
-rust::String library_version() { return lt::version(); }
+rust::String library_version() {
+    return lt::version();
+}
 
 } // namespace metafetch

@@ -12,7 +12,7 @@ use super::bridge::{Event, EventKind};
 use super::events;
 use super::lock;
 use super::session::{Command, Commands};
-use super::settings::{Settings, Way, alerts_running, listen_interfaces, setting};
+use super::settings::{Settings, Way, alert_mask, listen_interfaces, setting};
 use crate::torrent::PeerAddr;
 
 /// Peers of one hash that are kept for a lookup that joins later.
@@ -68,6 +68,7 @@ struct State {
     /// What the listening session was last told to listen at.
     listen: Vec<SocketAddr>,
     dht_started: bool,
+    dht_bootstrapped: bool,
     dht_error: Option<String>,
     lookups: HashMap<[u8; 20], Lookup>,
 }
@@ -90,6 +91,7 @@ impl Node {
                 health: Health::default(),
                 listen: settings.listen.clone(),
                 dht_started: false,
+                dht_bootstrapped: false,
                 dht_error: None,
                 lookups: HashMap::new(),
             }),
@@ -167,7 +169,9 @@ impl Node {
             EventKind::Listening => self.listening(&event, commands),
             EventKind::ListenFailed => self.listen_failed(&event, commands),
             EventKind::DhtBootstrapped => {
-                commands.send(Command::Apply(vec![alerts_running()]));
+                let mut state = lock(&self.state);
+                state.dht_bootstrapped = true;
+                self.apply_alert_mask(&state, commands);
                 commands.send(Command::PostDhtNodes);
             }
             EventKind::DhtNodes => {
@@ -195,6 +199,7 @@ impl Node {
         if !list.contains(&addr) {
             list.push(addr);
         }
+        self.apply_alert_mask(&state, commands);
         if !is_udp || self.settings.dht.is_none() {
             return;
         }
@@ -206,6 +211,17 @@ impl Node {
                 commands.send(Command::GetPeers(*infohash));
             }
         }
+    }
+
+    fn apply_alert_mask(&self, state: &State, commands: &Commands) {
+        let all = state.listen.len();
+        let sockets_pending = state.health.udp.len() < all
+            || (self.settings.incoming && state.health.tcp.len() < all);
+        let bootstrap_pending = self.settings.dht.is_some() && !state.dht_bootstrapped;
+        commands.send(Command::Apply(vec![alert_mask(
+            sockets_pending,
+            bootstrap_pending,
+        )]));
     }
 
     fn listen_failed(&self, event: &Event, commands: &Commands) {
@@ -230,6 +246,7 @@ impl Node {
             state.health.listen_errors.push(said);
             state.health.tcp.retain(|tcp| *tcp != addr);
             state.health.udp.retain(|udp| *udp != addr);
+            self.apply_alert_mask(&state, commands);
             commands.send(Command::Apply(vec![listen_interfaces(&state.listen)]));
         } else {
             let said = format!("{addr}: {}", event.detail);

@@ -12,13 +12,13 @@ const ALERT_STATUS: u32 = 1 << 6;
 const ALERT_DHT: u32 = 1 << 10;
 const ALERT_DHT_OPERATION: u32 = 1 << 18;
 
-/// The mask of the listening session until its sockets and its DHT stand.
-pub(crate) const ALERTS_STARTING: u32 =
-    ALERT_ERROR | ALERT_TRACKER | ALERT_STATUS | ALERT_DHT | ALERT_DHT_OPERATION;
-
 /// Everything a user can decide about the libtorrent arm. There is no default: a default session
 /// would talk to the world.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, as in the configuration"
+)]
 pub struct Settings {
     /// Addresses to listen on, TCP and UDP; port 0 takes any free one. The first is where outgoing
     /// uTP comes from.
@@ -159,10 +159,10 @@ const FIXED: &[(&str, &str)] = &[
     ("dht_ignore_dark_internet", "false"),
 ];
 
-pub(crate) fn setting(name: &str, value: impl ToString) -> Setting {
+pub(crate) fn setting(name: &str, value: impl std::fmt::Display) -> Setting {
     Setting {
         name: name.to_owned(),
-        value: value.to_string(),
+        value: format!("{value}"),
     }
 }
 
@@ -172,13 +172,18 @@ pub(crate) fn listen_interfaces(listen: &[SocketAddr]) -> Setting {
     setting("listen_interfaces", list.join(","))
 }
 
-/// The mask once sockets and DHT stand: `status` costs a dozen alerts for each torrent, `dht` one
-/// for each query that comes in.
-pub(crate) fn alerts_running() -> Setting {
-    setting(
-        "alert_mask",
-        ALERT_ERROR | ALERT_TRACKER | ALERT_DHT_OPERATION,
-    )
+/// The mask of the listening session. `status` (sockets that listen, and a dozen alerts for each
+/// torrent) and `dht` (the end of the bootstrap, and every query that comes in) are on only while
+/// something is waited for.
+pub(crate) fn alert_mask(sockets_pending: bool, bootstrap_pending: bool) -> Setting {
+    let mut mask = ALERT_ERROR | ALERT_TRACKER | ALERT_DHT_OPERATION;
+    if sockets_pending {
+        mask |= ALERT_STATUS;
+    }
+    if bootstrap_pending {
+        mask |= ALERT_DHT;
+    }
+    setting("alert_mask", mask)
 }
 
 /// Every setting of the session of this way that differs from libtorrent's default.
@@ -205,14 +210,11 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
         .collect();
     all.extend([
         listen_interfaces(&listen),
-        setting(
-            "alert_mask",
-            match way {
-                Way::Tcp => ALERTS_STARTING,
-                Way::Lookup => ALERT_ERROR | ALERT_TRACKER,
-                _ => ALERT_ERROR,
-            },
-        ),
+        match way {
+            Way::Tcp => alert_mask(true, settings.dht.is_some()),
+            Way::Lookup => setting("alert_mask", ALERT_ERROR | ALERT_TRACKER),
+            _ => setting("alert_mask", ALERT_ERROR),
+        },
         setting("alert_queue_size", settings.alert_queue_size),
         setting("connections_limit", settings.connections_limit),
         setting("connection_speed", settings.connection_speed),

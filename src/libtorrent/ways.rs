@@ -1,7 +1,8 @@
 //! Which way each peer of a fetch is tried next. No I/O: it is told events and says whom to dial.
 //!
 //! TCP comes first and plain. A peer that can't be connected to, or is not connected after a second,
-//! is tried over uTP as well; one that hangs up on the plain handshake is tried again encrypted.
+//! is tried over uTP as well; one that hangs up on the plain handshake is tried again encrypted, and
+//! over uTP where it hangs up on that too.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -234,6 +235,10 @@ impl Ways {
             Way::Tcp if failure.reason == Reason::Internal => None,
             Way::Tcp if failure.phase == Phase::Connect => Some(Way::Utp),
             Way::Tcp if asks_for_encryption(&failure) => Some(Way::TcpMse),
+            // A client with TCP switched off may still accept, and hang up on, a TCP connection.
+            Way::TcpMse if failure.phase == Phase::Connect || asks_for_encryption(&failure) => {
+                Some(Way::Utp)
+            }
             Way::Utp if asks_for_encryption(&failure) => Some(Way::UtpMse),
             _ => None,
         }

@@ -2,6 +2,7 @@
 //! request.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -45,6 +46,8 @@ pub(super) enum Role {
     ShortBlock,
     /// Sends one block and then nothing.
     Stalls,
+    /// Answers the first request with this as the whole message.
+    Says(&'static [u8]),
 }
 
 /// A running peer; it ends with the runtime.
@@ -54,13 +57,13 @@ pub(super) struct FakePeer {
 }
 
 impl FakePeer {
-    /// A peer of every torrent whose info dictionary is `info`, or of any torrent where the role is
-    /// honest and the dictionary is found by hash.
+    /// A peer that takes any torrent for the one with this info dictionary.
     pub(super) async fn start(role: Role, info: &[u8]) -> Self {
         let info = info.to_vec();
         Self::start_with(role, move |_| Some(info.clone())).await
     }
 
+    /// A peer of every torrent that `find` knows.
     pub(super) async fn start_with(
         role: Role,
         find: impl Fn(&[u8; 20]) -> Option<Vec<u8>> + Send + Sync + 'static,
@@ -120,6 +123,24 @@ async fn serve(
         _ => format!("d1:md11:ut_metadatai{OUR_ID}ee13:metadata_sizei{size}e1:v4:fakee"),
     };
     send(&mut stream, 0, extension.as_bytes(), &[]).await?;
+    answer_requests(stream, role, &info).await
+}
+
+/// Connects to `to` as an honest peer of this torrent, and serves it until it hangs up.
+pub(super) async fn visit(to: SocketAddr, hash: [u8; 20], info: &[u8]) -> io::Result<()> {
+    let mut stream = TcpStream::connect(to).await?;
+    let mut handshake = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\0".to_vec();
+    handshake.extend(hash);
+    handshake.extend(unique_peer_id());
+    stream.write_all(&handshake).await?;
+    stream.read_exact(&mut handshake).await?;
+    let size = info.len();
+    let extension = format!("d1:md11:ut_metadatai{OUR_ID}ee13:metadata_sizei{size}ee");
+    send(&mut stream, 0, extension.as_bytes(), &[]).await?;
+    answer_requests(stream, &Role::Honest, info).await
+}
+
+async fn answer_requests(mut stream: TcpStream, role: &Role, info: &[u8]) -> io::Result<()> {
     let mut rejected = 0;
     loop {
         let length = stream.read_u32().await?;
@@ -154,13 +175,16 @@ async fn serve(
             Role::Claims(size) => *size,
             _ => i64::try_from(info.len()).unwrap(),
         };
-        let header = match kind {
-            1 => format!("d8:msg_typei1e5:piecei{index}e10:total_sizei{total}ee"),
-            _ => {
-                block.clear();
-                format!("d8:msg_typei2e5:piecei{index}ee")
-            }
+        let header = if kind == 1 {
+            format!("d8:msg_typei1e5:piecei{index}e10:total_sizei{total}ee")
+        } else {
+            block.clear();
+            format!("d8:msg_typei2e5:piecei{index}ee")
         };
+        if let Role::Says(message) = role {
+            send(&mut stream, 2, message, &[]).await?;
+            return wait_for_end(&mut stream).await;
+        }
         // libtorrent's id for ut_metadata, as our plugin announces it.
         send(&mut stream, 2, header.as_bytes(), &block).await?;
     }

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
 
-use super::fake_peer::{FakePeer, Role};
+use super::fake_peer::{FakePeer, Role, visit};
 use super::*;
 
 #[tokio::test]
@@ -149,6 +150,93 @@ verdicts! {
     a_short_block_is_a_violation: Role::ShortBlock => ProtocolViolation;
     wrong_bytes_are_a_hash_mismatch: Role::WrongBytes => HashMismatch;
     a_stalled_transfer_times_out: Role::Stalls => TransferTimeout;
+}
+
+#[tokio::test]
+async fn hostile_messages_are_violations() {
+    for message in [
+        &b""[..],
+        b"i1e",
+        b"d",
+        b"d8:msg_typei1ee",
+        b"d5:piecei0ee",
+        b"d8:msg_type1:15:piecei0ee",
+        b"d8:msg_typei1e5:piecei-1eex",
+        b"d8:msg_typei1e5:piecei0e10:total_sizei-1eex",
+        b"d8:msg_typei1e5:piecei9223372036854775807eex",
+        b"d8:msg_typei1e5:piecei99999999999999999999999eex",
+        b"d1:alllllllllllllllllllleeeeeeeeeeeeeeeeeeee8:msg_typei1e5:piecei0eex",
+        &[b'x'; 18 * 1024],
+    ] {
+        assert_eq!(
+            reason_of(Role::Says(message)).await,
+            Reason::ProtocolViolation
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_hangs_up_is_tried_encrypted_at_once() {
+    let arm = Libtorrent::open(&settings()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().into();
+    let mut fetch = arm.fetch(request(Infohash::V1([6; 20]), &[addr])).unwrap();
+    let followed = tokio::spawn(async move { follow(&mut fetch).await.failures });
+    let mut starts = Vec::new();
+    for _ in 0..2 {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut start = [0; 68];
+        stream.read_exact(&mut start).await.unwrap();
+        starts.push(start.starts_with(b"\x13BitTorrent protocol"));
+    }
+    assert_eq!(starts, [true, false], "plain first, then encrypted");
+    assert_eq!(followed.await.unwrap(), [(addr, Reason::Closed)]);
+}
+
+#[tokio::test]
+async fn a_peer_that_refuses_tcp_is_tried_over_utp_at_once() {
+    let arm = Libtorrent::open(&settings()).unwrap();
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let addr = socket.local_addr().unwrap().into();
+    let mut fetch = arm.fetch(request(Infohash::V1([5; 20]), &[addr])).unwrap();
+    let mut datagram = [0; 1500];
+    let packet = async {
+        tokio::select! {
+            _ = follow(&mut fetch) => panic!("given up without uTP"),
+            length = socket.recv(&mut datagram) => length.unwrap(),
+        }
+    };
+    let length = tokio::time::timeout(Duration::from_millis(800), packet);
+    // BEP 29: ST_SYN in version 1, in a header of 20 bytes.
+    assert!(length.await.unwrap() >= 20);
+    assert_eq!(datagram[0], 0x41);
+}
+
+#[tokio::test]
+async fn a_peer_that_connects_to_us_is_used() {
+    let info = info(70_000);
+    let settings = Settings {
+        incoming: true,
+        ..settings()
+    };
+    let arm = Libtorrent::open(&settings).unwrap();
+    until(&arm, |health| !health.tcp.is_empty()).await;
+    let own = arm.health().tcp[0];
+    let mut fetch = arm.fetch(request(v1(&info), &[])).unwrap();
+    assert_eq!(fetch.next().await, Some(FetchEvent::Exhausted));
+    let (hash, served) = (v1(&info).wire_id(), info.clone());
+    // An error is the arm hanging up once it has what it wanted.
+    tokio::spawn(async move { visit(own, hash, &served).await });
+    let mut sources = Vec::new();
+    loop {
+        match fetch.next().await.unwrap() {
+            FetchEvent::Peer { source, .. } => sources.push(source),
+            FetchEvent::Metadata { bytes, .. } => break assert_eq!(bytes, info),
+            FetchEvent::PeerFailed { failure, .. } => panic!("{failure}"),
+            _ => {}
+        }
+    }
+    assert_eq!(sources, [PeerSource::Inbound]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The arm against real sockets on 127.0.0.1.
 
+mod fake_dht;
 mod fake_peer;
 mod fetching;
 mod sessions;
@@ -12,7 +13,7 @@ use sha1::{Digest as _, Sha1};
 
 /// As many bytes: to the arm, an info dictionary is no more than its hash.
 fn info(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index % 251) as u8).collect()
+    (0..=250).cycle().take(length).collect()
 }
 
 fn v1(info: &[u8]) -> Infohash {

@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::fake_dht;
 use super::fake_peer::{FakePeer, Role};
 use super::*;
 use crate::libtorrent::{DhtHealth, DhtSettings, SessionError};
@@ -117,8 +118,15 @@ async fn dropped_alerts_are_noticed_and_survived() {
         ..settings()
     })
     .unwrap();
+    let dead = format!("http://{}/announce", refusing());
     let pending: Vec<_> = (0..200)
-        .map(|number| arm.fetch(request(hash(number), &[])).unwrap())
+        .map(|number| {
+            arm.fetch(FetchRequest {
+                trackers: vec![dead.clone()],
+                ..request(hash(number), &[])
+            })
+            .unwrap()
+        })
         .collect();
     until(&arm, |health| health.alerts_dropped > 0).await;
     let peer = FakePeer::start(Role::Honest, &info).await;
@@ -209,33 +217,7 @@ async fn a_lookup_asks_trackers_and_dials_nobody() {
     );
 }
 
-/// Announces a peer of `hash` to the DHT node at `node`, from its own port, as a client would.
-async fn announce(node: std::net::SocketAddr, hash: [u8; 20]) -> PeerAddr {
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let own: PeerAddr = socket.local_addr().unwrap().into();
-    let mut query = b"d1:ad2:id20:abcdefghij01234567899:info_hash20:".to_vec();
-    query.extend(hash);
-    query.extend(b"e1:q9:get_peers1:t2:aa1:y1:qe");
-    socket.send_to(&query, node).await.unwrap();
-    let mut buffer = [0; 1500];
-    let length = socket.recv(&mut buffer).await.unwrap();
-    let reply = &buffer[..length];
-    let at = reply
-        .windows(8)
-        .position(|part| part == b"5:token4")
-        .unwrap();
-    let token = &reply[at + 9..at + 13];
-    let mut query = b"d1:ad2:id20:abcdefghij01234567899:info_hash20:".to_vec();
-    query.extend(hash);
-    query.extend(format!("4:porti{}e5:token4:", own.port()).as_bytes());
-    query.extend(token);
-    query.extend(b"e1:q13:announce_peer1:t2:bb1:y1:qe");
-    socket.send_to(&query, node).await.unwrap();
-    socket.recv(&mut buffer).await.unwrap();
-    own
-}
-
-async fn dht_node(bootstrap: &str, state: Option<Vec<u8>>) -> Libtorrent {
+async fn dht_arm(bootstrap: &str, state: Option<Vec<u8>>) -> Libtorrent {
     let arm = Libtorrent::open(&Settings {
         dht: Some(DhtSettings {
             bootstrap: vec![bootstrap.to_owned()],
@@ -250,36 +232,28 @@ async fn dht_node(bootstrap: &str, state: Option<Vec<u8>>) -> Libtorrent {
 
 #[tokio::test]
 async fn peers_are_looked_up_in_the_dht_without_a_torrent() {
-    let hash = [0x3c; 20];
-    let first = dht_node("127.0.0.1:1", None).await;
-    let entry = first.health().udp[0];
-    let (second, third) = (
-        dht_node(&entry.to_string(), None).await,
-        dht_node(&entry.to_string(), None).await,
-    );
+    let (hash, peer) = ([0x3c; 20], "127.0.0.1:4242".parse().unwrap());
+    let entry = fake_dht::start(5, hash, peer).await;
     let within = Duration::from_secs(10);
-    assert!(second.dht_ready(within).await && third.dht_ready(within).await);
-    until(&third, |health| {
-        matches!(health.dht, DhtHealth::Ready { .. })
-    })
-    .await;
-    let peer = announce(entry, hash).await;
+    let arm = dht_arm(&entry, None).await;
+    assert!(arm.dht_ready(within).await);
+    until(&arm, |health| matches!(health.dht, DhtHealth::Ready { .. })).await;
 
-    let (mut one, mut other) = (third.get_peers(hash), third.get_peers(hash));
+    let (mut one, mut other) = (arm.get_peers(hash), arm.get_peers(hash));
     for lookup in [&mut one, &mut other] {
         let peers = tokio::time::timeout(within, lookup.next()).await.unwrap();
         assert_eq!(peers, Some(vec![peer]));
     }
     // One that joins later is told what is known.
-    let mut late = third.get_peers(hash);
+    let mut late = arm.get_peers(hash);
     assert_eq!(late.next().await, Some(vec![peer]));
     let mut off = Libtorrent::open(&settings()).unwrap().get_peers(hash);
     assert_eq!(off.next().await, None);
 
-    let state = third.dht_state().await.unwrap();
-    third.shutdown().await;
-    assert_eq!(one.next().await, None);
-    let again = dht_node("127.0.0.1:1", Some(state)).await;
+    let state = arm.dht_state().await.unwrap();
+    arm.shutdown().await;
+    while one.next().await.is_some() {}
+    let again = dht_arm("127.0.0.1:1", Some(state)).await;
     assert!(again.dht_ready(within).await, "the saved nodes are lost");
 }
 
