@@ -140,7 +140,7 @@ impl Fetch {
                     self.remove(&mut torrents);
                 }
             }
-            FromSession::AddFailed(way, detail) => torrents.ways.way_failed(way, &detail),
+            FromSession::WayFailed(way, detail) => torrents.ways.way_failed(way, &detail),
         }
     }
 

@@ -21,7 +21,7 @@ const MAX_KEPT_PEERS: usize = 1000;
 /// What a session has to say to a fetch.
 pub(crate) enum FromSession {
     Event(Way, Event),
-    AddFailed(Way, String),
+    WayFailed(Way, String),
 }
 
 /// How the arm is.
@@ -116,9 +116,9 @@ impl Node {
         lock(&self.state).lookups.clear();
     }
 
-    pub(crate) fn add_failed(&self, key: u64, way: Way, detail: &str) {
+    pub(crate) fn way_failed(&self, key: u64, way: Way, detail: &str) {
         if let Some(fetch) = lock(&self.routes).get(&key) {
-            let _ = fetch.send(FromSession::AddFailed(way, detail.to_owned()));
+            let _ = fetch.send(FromSession::WayFailed(way, detail.to_owned()));
         }
     }
 

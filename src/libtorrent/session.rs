@@ -116,9 +116,11 @@ fn obey(session: &Shared, way: Way, commands: &mpsc::Receiver<Command>, node: &N
     while let Ok(command) = commands.recv() {
         let result = match command {
             Command::Add(torrent) => session.add(&torrent).inspect_err(|error| {
-                node.add_failed(torrent.key, way, &error.to_string());
+                node.way_failed(torrent.key, way, &error.to_string());
             }),
-            Command::Connect(key, peers) => session.connect(key, &peers),
+            Command::Connect(key, peers) => session.connect(key, &peers).inspect_err(|error| {
+                node.way_failed(key, way, &error.to_string());
+            }),
             // The torrent is gone already where adding it failed.
             Command::Remove(key) => session.remove(key).or(Ok(())),
             Command::Apply(settings) => session.apply(&settings),
