@@ -123,12 +123,13 @@ pub(crate) fn asks_for_encryption(failure: &Failure) -> bool {
 }
 
 /// The failure that says more: the one that came further; of two that came equally far the one that
-/// is no mere timeout, and then the earlier one.
+/// is neither a connect timeout nor a mere hang-up, and then the earlier one.
 pub(crate) fn more_telling(earlier: Failure, later: Failure) -> Failure {
-    let is_timeout = |failure: &Failure| failure.reason == Reason::ConnectTimeout;
-    if later.phase > earlier.phase
-        || (later.phase == earlier.phase && is_timeout(&earlier) && !is_timeout(&later))
-    {
+    let says_little = |failure: &Failure| {
+        failure.reason == Reason::ConnectTimeout || asks_for_encryption(failure)
+    };
+    let says_more = says_little(&earlier) && !says_little(&later);
+    if later.phase > earlier.phase || (later.phase == earlier.phase && says_more) {
         later
     } else {
         earlier
