@@ -134,7 +134,9 @@ std::int32_t Session::event_fd() const noexcept {
 }
 
 void Session::drain(rust::Vec<Event>& events) const {
-    auto waiting = m_state->queue->take();
+    // Alerts are popped first and handed on last: what a plugin said before an alert was posted
+    // (the peers before the tracker's reply) comes before it.
+    std::vector<Event> from_alerts;
     {
         std::lock_guard<std::mutex> lock(m_state->mutex);
         if (m_state->session) {
@@ -142,11 +144,14 @@ void Session::drain(rust::Vec<Event>& events) const {
             std::vector<lt::alert*> alerts;
             m_state->session->pop_alerts(&alerts);
             for (auto const* alert : alerts)
-                convert(*alert, waiting);
+                convert(*alert, from_alerts);
         }
     }
-    events.reserve(events.size() + waiting.size());
+    auto waiting = m_state->queue->take();
+    events.reserve(events.size() + waiting.size() + from_alerts.size());
     for (auto& event : waiting)
+        events.push_back(std::move(event));
+    for (auto& event : from_alerts)
         events.push_back(std::move(event));
 }
 

@@ -219,7 +219,7 @@ impl Libtorrent {
     pub async fn shutdown(&self) {
         self.arm.closed.store(true, Ordering::Release);
         self.arm.node.end_all();
-        let sessions: Vec<Session> = lock(&self.arm.sessions).drain().map(|(_, s)| s).collect();
+        let mut sessions: Vec<Session> = lock(&self.arm.sessions).drain().map(|(_, s)| s).collect();
         let mut ended = Vec::new();
         for session in &sessions {
             let (reply, end) = oneshot::channel();
@@ -233,6 +233,7 @@ impl Libtorrent {
         };
         if timeout(SHUTDOWN_WITHIN, all).await.is_err() {
             tracing::warn!("a libtorrent session is slow to end and is left behind");
+            sessions.iter_mut().for_each(Session::leave_behind);
         }
     }
 }

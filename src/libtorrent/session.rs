@@ -7,6 +7,7 @@ use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -39,9 +40,13 @@ impl Commands {
     }
 }
 
-/// A running session. Dropping it closes it, without waiting.
+/// How long dropping a session may wait for its end.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A running session. Dropping it closes it, and waits for that a short while.
 pub(crate) struct Session {
     commands: Commands,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 type Shared = Arc<cxx::UniquePtr<ffi::Session>>;
@@ -75,7 +80,7 @@ impl Session {
         let (sender, receiver) = mpsc::channel();
         let commands = Commands(sender);
         let (for_thread, for_commands) = (Arc::clone(&session), Arc::clone(node));
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(format!("lt-{way:?}").to_lowercase())
             .spawn(move || obey(&for_thread, way, &receiver, &for_commands))
             .map_err(|error| open_error(&error))?;
@@ -85,17 +90,33 @@ impl Session {
                 tracing::error!(?way, %error, "the events of a libtorrent session can't be read");
             }
         });
-        Ok(Self { commands })
+        Ok(Self {
+            commands,
+            thread: Some(thread),
+        })
     }
 
     pub(crate) fn commands(&self) -> &Commands {
         &self.commands
     }
+
+    /// Dropping it will not wait for its end.
+    pub(crate) fn leave_behind(&mut self) {
+        self.thread = None;
+    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // libtorrent's threads must be gone before the process runs its exit handlers, so this waits
+        // for the session's thread: some milliseconds, or nothing after a shutdown.
         self.commands.send(Command::Close(None));
+        let deadline = Instant::now() + CLOSE_WITHIN;
+        if let Some(thread) = self.thread.take() {
+            while !thread.is_finished() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 }
 
