@@ -1,0 +1,125 @@
+#include "metafetch/cpp/alerts.hpp"
+
+#include "metafetch/cpp/events.hpp"
+#include "metafetch/src/libtorrent/bridge.rs.h"
+
+#include <algorithm>
+#include <libtorrent/alert_types.hpp>
+#include <libtorrent/session_stats.hpp>
+#include <libtorrent/torrent_handle.hpp>
+#include <string>
+
+namespace metafetch {
+namespace {
+
+std::uint64_t key_of(lt::torrent_alert const& alert) {
+    return reinterpret_cast<std::uintptr_t>(alert.handle.userdata().get<TorrentKey>());
+}
+
+bool is_udp(lt::socket_type_t type) {
+    return type == lt::socket_type_t::utp || type == lt::socket_type_t::utp_ssl;
+}
+
+Event listening(lt::listen_succeeded_alert const& alert) {
+    auto event = make_event(EventKind::Listening, 0);
+    event.peer = to_peer(alert.address, static_cast<std::uint16_t>(alert.port));
+    event.number = is_udp(alert.socket_type) ? 1 : 0;
+    return event;
+}
+
+Event listen_failed(lt::listen_failed_alert const& alert) {
+    auto event = make_event(EventKind::ListenFailed, 0);
+    event.peer = to_peer(alert.address, static_cast<std::uint16_t>(alert.port));
+    event.number = is_udp(alert.socket_type) ? 1 : 0;
+    event.code = alert.error.value();
+    assign(event, alert.listen_interface(), alert.error.message());
+    return event;
+}
+
+Event tracker_reply(lt::tracker_reply_alert const& alert) {
+    auto event = make_event(EventKind::TrackerReply, key_of(alert));
+    event.number = alert.num_peers;
+    assign(event, alert.tracker_url());
+    return event;
+}
+
+Event tracker_error(lt::tracker_error_alert const& alert) {
+    auto event = make_event(EventKind::TrackerError, key_of(alert));
+    std::string const reason = alert.failure_reason();
+    assign(event, alert.tracker_url(), reason.empty() ? alert.error.message() : reason);
+    return event;
+}
+
+Event dht_peers(lt::dht_get_peers_reply_alert const& alert) {
+    auto event = make_event(EventKind::DhtPeers, 0);
+    auto const peers = alert.peers();
+    std::string bytes = alert.info_hash.to_string();
+    for (auto const& endpoint : peers) {
+        auto const peer = to_peer(endpoint.address(), endpoint.port());
+        bytes.append(peer.ip.begin(), peer.ip.end());
+        bytes.push_back(static_cast<char>(peer.port >> 8));
+        bytes.push_back(static_cast<char>(peer.port & 0xff));
+    }
+    event.data = copied({reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()});
+    return event;
+}
+
+Event dht_nodes(lt::session_stats_alert const& alert) {
+    static int const metric = lt::find_metric_idx("dht.dht_nodes");
+    auto event = make_event(EventKind::DhtNodes, 0);
+    auto const counters = alert.counters();
+    if (metric >= 0 && metric < static_cast<int>(counters.size()))
+        event.number = counters[metric];
+    return event;
+}
+
+Event dht_failed(lt::dht_error_alert const& alert) {
+    auto event = make_event(EventKind::DhtFailed, 0);
+    assign(event, {}, alert.error.message());
+    return event;
+}
+
+Event dropped(lt::alerts_dropped_alert const& alert) {
+    auto event = make_event(EventKind::AlertsDropped, 0);
+    event.number = static_cast<std::int64_t>(alert.dropped_alerts.count());
+    return event;
+}
+
+} // namespace
+
+Peer to_peer(lt::address const& ip, std::uint16_t port) {
+    Peer peer{};
+    auto const bytes = ip.is_v4() ? lt::make_address_v6(lt::v4_mapped, ip.to_v4()).to_bytes()
+                                  : ip.to_v6().to_bytes();
+    std::copy(bytes.begin(), bytes.end(), peer.ip.begin());
+    peer.port = port;
+    return peer;
+}
+
+void convert(lt::alert const& alert, std::vector<Event>& events) {
+    switch (alert.type()) {
+    case lt::listen_succeeded_alert::alert_type:
+        return events.push_back(listening(static_cast<lt::listen_succeeded_alert const&>(alert)));
+    case lt::listen_failed_alert::alert_type:
+        return events.push_back(listen_failed(static_cast<lt::listen_failed_alert const&>(alert)));
+    case lt::tracker_reply_alert::alert_type:
+        return events.push_back(tracker_reply(static_cast<lt::tracker_reply_alert const&>(alert)));
+    case lt::tracker_error_alert::alert_type:
+        return events.push_back(tracker_error(static_cast<lt::tracker_error_alert const&>(alert)));
+    case lt::dht_get_peers_reply_alert::alert_type:
+        return events.push_back(
+            dht_peers(static_cast<lt::dht_get_peers_reply_alert const&>(alert)));
+    case lt::dht_bootstrap_alert::alert_type:
+        return events.push_back(make_event(EventKind::DhtBootstrapped, 0));
+    case lt::dht_error_alert::alert_type:
+        return events.push_back(dht_failed(static_cast<lt::dht_error_alert const&>(alert)));
+    case lt::session_stats_alert::alert_type:
+        return events.push_back(dht_nodes(static_cast<lt::session_stats_alert const&>(alert)));
+    case lt::alerts_dropped_alert::alert_type:
+        return events.push_back(dropped(static_cast<lt::alerts_dropped_alert const&>(alert)));
+    default:
+        return;
+    }
+}
+
+} // namespace metafetch

@@ -1,0 +1,44 @@
+// One libtorrent session. No libtorrent header is included here: cxx's generated code sees this.
+#pragma once
+
+#include "rust/cxx.h"
+
+#include <cstdint>
+#include <memory>
+
+namespace metafetch {
+
+struct Event;
+struct Limits;
+struct Peer;
+struct Setting;
+struct Torrent;
+
+class Session {
+  public:
+    Session(rust::Slice<Setting const> settings, Limits const& limits, bool block_local,
+            rust::Slice<std::uint8_t const> dht_state);
+    ~Session();
+    Session(Session const&) = delete;
+    Session& operator=(Session const&) = delete;
+
+    std::int32_t event_fd() const noexcept;
+    void drain(rust::Vec<Event>& events) const;
+    void add(Torrent const& torrent) const;
+    void connect(std::uint64_t key, rust::Slice<Peer const> peers) const;
+    void remove(std::uint64_t key) const;
+    void apply(rust::Slice<Setting const> settings) const;
+    void get_peers(rust::Slice<std::uint8_t const> infohash) const;
+    void post_dht_nodes() const;
+    rust::Vec<std::uint8_t> dht_state() const;
+    void close() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+std::unique_ptr<Session> open_session(rust::Slice<Setting const> settings, Limits const& limits,
+                                      bool block_local, rust::Slice<std::uint8_t const> dht_state);
+
+} // namespace metafetch

@@ -1,0 +1,308 @@
+//! What a session is told: our settings, and every libtorrent setting that follows from them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::bridge::{Limits, Setting};
+
+/// Bits of libtorrent's `alert_mask`.
+const ALERT_ERROR: u32 = 1;
+const ALERT_TRACKER: u32 = 1 << 4;
+const ALERT_STATUS: u32 = 1 << 6;
+const ALERT_DHT: u32 = 1 << 10;
+const ALERT_DHT_OPERATION: u32 = 1 << 18;
+
+/// Everything a user can decide about the libtorrent arm. There is no default: a default session
+/// would talk to the world.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, as in the configuration"
+)]
+pub struct Settings {
+    /// Addresses to listen on, TCP and UDP; port 0 takes any free one. The first is where outgoing
+    /// uTP comes from.
+    pub listen: Vec<SocketAddr>,
+    /// The DHT node, or none.
+    pub dht: Option<DhtSettings>,
+    /// Whether loopback, private and reserved addresses are dialled and accepted.
+    pub allow_local_peers: bool,
+    /// Peer exchange (BEP 11).
+    pub pex: bool,
+    /// Local service discovery (BEP 14).
+    pub lsd: bool,
+    /// Port mapping by `UPnP` and NAT-PMP.
+    pub port_mapping: bool,
+    /// Whether peers may connect to us.
+    pub incoming: bool,
+    /// The largest info dictionary that is accepted, in bytes.
+    pub max_metadata_size: u32,
+    /// How long a connection may take to stand. Checked once a second.
+    pub connect_timeout: Duration,
+    /// How long the handshake may take, and then again the extension handshake. Checked once a
+    /// second.
+    pub handshake_timeout: Duration,
+    /// How long no block may come. Checked once a second. Beside it a peer must deliver 1 KiB/s on
+    /// average once 10 s have passed.
+    pub transfer_timeout: Duration,
+    /// Connections at a time, in each session. libtorrent takes at most 80 % of the file limit.
+    pub connections_limit: u32,
+    /// Connections begun per second, in each session, beyond those begun with a fetch.
+    pub connection_speed: u32,
+    /// Alerts that may wait before libtorrent drops some.
+    pub alert_queue_size: u32,
+    /// The start of our peer id, such as `-MF0100-`.
+    pub peer_fingerprint: String,
+    /// How we name ourselves to trackers and in extension handshakes.
+    pub user_agent: String,
+    /// libtorrent's `anonymous_mode`: no client name, no local addresses.
+    pub anonymous: bool,
+    /// Fetches at a time: removing a torrent costs the more the more there are.
+    pub max_torrents: usize,
+}
+
+/// The DHT node (BEP 5).
+#[derive(Clone, Debug)]
+pub struct DhtSettings {
+    /// Nodes to begin with, as `HOST:PORT`.
+    pub bootstrap: Vec<String>,
+    /// What [`Libtorrent::dht_state`](super::Libtorrent::dht_state) returned in an earlier run.
+    pub state: Option<Vec<u8>>,
+}
+
+impl Settings {
+    /// Settings that reach nothing but this host: one free port of 127.0.0.1, no DHT, no discovery.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self {
+            listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)],
+            dht: None,
+            allow_local_peers: true,
+            pex: false,
+            lsd: false,
+            port_mapping: false,
+            incoming: false,
+            max_metadata_size: 10 << 20,
+            connect_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(5),
+            transfer_timeout: Duration::from_secs(10),
+            connections_limit: 4000,
+            connection_speed: 500,
+            alert_queue_size: 1_000_000,
+            peer_fingerprint: "-MF0100-".to_owned(),
+            user_agent: concat!("metafetch/", env!("CARGO_PKG_VERSION")).to_owned(),
+            anonymous: false,
+            max_torrents: 4000,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        Limits {
+            max_metadata_size: self.max_metadata_size,
+            connect_timeout: millis(self.connect_timeout),
+            handshake_timeout: millis(self.handshake_timeout),
+            transfer_timeout: millis(self.transfer_timeout),
+        }
+    }
+}
+
+/// A way to a peer. Each has a session of its own, in which every peer is dialled once, so that the
+/// order of ways is ours to decide and every failure is final for its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Way {
+    /// TCP, plain. This session listens, has the DHT, and asks the trackers.
+    Tcp,
+    /// TCP with message stream encryption.
+    TcpMse,
+    /// uTP, plain.
+    Utp,
+    /// uTP with message stream encryption.
+    UtpMse,
+    /// No way at all: this session asks trackers and dials nobody.
+    Lookup,
+}
+
+impl Way {
+    pub(crate) fn is_utp(self) -> bool {
+        matches!(self, Self::Utp | Self::UtpMse)
+    }
+
+    pub(crate) fn is_encrypted(self) -> bool {
+        matches!(self, Self::TcpMse | Self::UtpMse)
+    }
+
+    /// The bit of this way in a set of ways.
+    pub(crate) fn bit(self) -> u8 {
+        1 << (self as u8)
+    }
+}
+
+/// Settings that are the same in every session, whatever the user says.
+const FIXED: &[(&str, &str)] = &[
+    ("max_retry_port_bind", "0"),
+    ("listen_system_port_fallback", "false"),
+    ("torrent_connect_boost", "255"),
+    ("smooth_connects", "false"),
+    ("allow_multiple_connections_per_ip", "true"),
+    ("max_failcount", "1"),
+    ("min_reconnect_time", "60000"),
+    ("max_peerlist_size", "1000"),
+    ("max_paused_peerlist_size", "1000"),
+    ("utp_connect_timeout", "1500"),
+    ("announce_to_all_trackers", "true"),
+    ("announce_to_all_tiers", "true"),
+    ("stop_tracker_timeout", "0"),
+    ("max_concurrent_http_announces", "200"),
+    ("dht_upload_rate_limit", "1000000"),
+    ("dht_block_ratelimit", "1000000"),
+    ("dht_ignore_dark_internet", "false"),
+];
+
+pub(crate) fn setting(name: &str, value: impl std::fmt::Display) -> Setting {
+    Setting {
+        name: name.to_owned(),
+        value: format!("{value}"),
+    }
+}
+
+/// `listen_interfaces` of these addresses.
+pub(crate) fn listen_interfaces(listen: &[SocketAddr]) -> Setting {
+    let list: Vec<_> = listen.iter().map(ToString::to_string).collect();
+    setting("listen_interfaces", list.join(","))
+}
+
+/// The mask of the listening session. `status` (sockets that listen, and a dozen alerts for each
+/// torrent) and `dht` (the end of the bootstrap, and every query that comes in) are on only while
+/// something is waited for.
+pub(crate) fn alert_mask(sockets_pending: bool, bootstrap_pending: bool) -> Setting {
+    let mut mask = ALERT_ERROR | ALERT_TRACKER | ALERT_DHT_OPERATION;
+    if sockets_pending {
+        mask |= ALERT_STATUS;
+    }
+    if bootstrap_pending {
+        mask |= ALERT_DHT;
+    }
+    setting("alert_mask", mask)
+}
+
+/// Every setting of the session of this way that differs from libtorrent's default.
+pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
+    let listens = way == Way::Tcp;
+    let accepts = settings.incoming && matches!(way, Way::Tcp | Way::Lookup);
+    let backstop = |time: Duration| time.as_secs().saturating_add(3).min(3600);
+    let listen = match way {
+        Way::Tcp => settings.listen.clone(),
+        // These need no more than a socket of their own to send from, or to announce.
+        _ => settings
+            .listen
+            .iter()
+            .map(|addr| SocketAddr::new(addr.ip(), 0))
+            .collect(),
+    };
+    let bootstrap = match &settings.dht {
+        Some(dht) if listens => dht.bootstrap.join(","),
+        _ => String::new(),
+    };
+    let mut all: Vec<Setting> = FIXED
+        .iter()
+        .map(|(name, value)| setting(name, value))
+        .collect();
+    all.extend([
+        listen_interfaces(&listen),
+        match way {
+            Way::Tcp => alert_mask(true, settings.dht.is_some()),
+            Way::Lookup => setting("alert_mask", ALERT_ERROR | ALERT_TRACKER),
+            _ => setting("alert_mask", ALERT_ERROR),
+        },
+        setting("alert_queue_size", settings.alert_queue_size),
+        setting("connections_limit", settings.connections_limit),
+        setting("connection_speed", settings.connection_speed),
+        setting("peer_connect_timeout", backstop(settings.connect_timeout)),
+        setting("handshake_timeout", backstop(settings.handshake_timeout)),
+        setting("enable_outgoing_tcp", matches!(way, Way::Tcp | Way::TcpMse)),
+        setting("enable_outgoing_utp", way.is_utp()),
+        setting("enable_incoming_tcp", accepts),
+        setting("enable_incoming_utp", accepts),
+        setting("out_enc_policy", if way.is_encrypted() { 0 } else { 2 }),
+        setting("enable_lsd", settings.lsd && listens),
+        setting("enable_upnp", settings.port_mapping && listens),
+        setting("enable_natpmp", settings.port_mapping && listens),
+        // Switched on when a UDP socket listens: a DHT that starts before loses its saved state.
+        setting("enable_dht", false),
+        setting("dht_bootstrap_nodes", bootstrap),
+        setting("dht_restrict_routing_ips", !settings.allow_local_peers),
+        setting("dht_restrict_search_ips", !settings.allow_local_peers),
+        setting("dht_prefer_verified_node_ids", !settings.allow_local_peers),
+        setting("peer_fingerprint", &settings.peer_fingerprint),
+        setting("user_agent", &settings.user_agent),
+        setting("anonymous_mode", settings.anonymous),
+    ]);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libtorrent::bridge::ffi;
+
+    const TABLE: &str = include_str!("../../docs/libtorrent-settings.md");
+
+    /// Name, default and value of each row of the table.
+    fn rows() -> Vec<(String, String, String)> {
+        TABLE
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| {
+                let cells: Vec<_> = line
+                    .split('|')
+                    .map(|cell| cell.trim().trim_matches('`').to_owned())
+                    .collect();
+                (cells[1].clone(), cells[2].clone(), cells[3].clone())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_table_names_the_settings_that_the_code_sets() {
+        let documented: Vec<_> = rows().into_iter().map(|row| row.0).collect();
+        for way in [Way::Tcp, Way::TcpMse, Way::Utp, Way::UtpMse, Way::Lookup] {
+            let mut set: Vec<_> = session_settings(&Settings::loopback(), way)
+                .into_iter()
+                .map(|entry| entry.name)
+                .collect();
+            let mut documented = documented.clone();
+            set.sort();
+            documented.sort();
+            assert_eq!(set, documented, "{way:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_has_the_values_of_the_code_and_the_defaults_of_libtorrent() {
+        let fixed: std::collections::HashMap<_, _> = FIXED.iter().copied().collect();
+        for (name, default, value) in rows() {
+            assert_eq!(ffi::default_setting(&name).unwrap(), default, "{name}");
+            match fixed.get(name.as_str()) {
+                Some(fixed) => assert_eq!(*fixed, value, "{name}"),
+                // What follows from our settings is described, not quoted.
+                None => assert!(value.starts_with("from"), "{name}: {value}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_that_libtorrent_does_not_know_or_cannot_take_is_an_error() {
+        assert!(ffi::default_setting("no_such_setting").is_err());
+        for bad in [
+            setting("no_such_setting", 1),
+            setting("max_failcount", "many"),
+            setting("max_failcount", "1 "),
+            setting("enable_dht", "yes"),
+        ] {
+            let limits = Settings::loopback().limits();
+            let refused = ffi::open_session(std::slice::from_ref(&bad), &limits, true, &[]);
+            assert!(refused.is_err(), "{bad:?}");
+        }
+    }
+}

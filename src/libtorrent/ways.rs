@@ -1,0 +1,400 @@
+//! Which way each peer of a fetch is tried next. No I/O: it is told events and says whom to dial.
+//!
+//! TCP comes first and plain. A peer that can't be connected to, or is not connected after a second,
+//! is tried over uTP as well; one that hangs up on the plain handshake is tried again encrypted, and
+//! over uTP where it hangs up on that too.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::bridge::{Event, EventKind};
+use super::events::{self, FetchEvent};
+use super::failure::{asks_for_encryption, failure, more_telling};
+use super::settings::Way;
+use crate::torrent::{Failure, PeerAddr, PeerSource, Phase, Reason};
+
+/// How long TCP may take to connect before uTP is tried beside it.
+const UTP_JOINS_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Peer {
+    /// Ways that are under way.
+    open: u8,
+    /// Ways that were ever taken.
+    tried: u8,
+    connected: bool,
+    inbound: bool,
+    failure: Option<Failure>,
+}
+
+/// Peers to dial on one way.
+pub(crate) type Dial = (Way, Vec<PeerAddr>);
+
+/// The peers and trackers of one fetch.
+#[derive(Default)]
+pub(crate) struct Ways {
+    peers: HashMap<PeerAddr, Peer>,
+    /// Peers with an open way.
+    open_peers: usize,
+    /// Trackers that have neither answered nor failed.
+    trackers: HashSet<String>,
+    /// When TCP was begun, oldest first.
+    dialled: VecDeque<(Instant, PeerAddr)>,
+    /// Nobody is dialled.
+    lookup_only: bool,
+    exhausted: bool,
+    finished: bool,
+    /// What the caller has not been told yet.
+    pub(crate) out: VecDeque<FetchEvent>,
+}
+
+impl Ways {
+    pub(crate) fn new(trackers: &[String], lookup_only: bool) -> Self {
+        Self {
+            trackers: trackers.iter().cloned().collect(),
+            lookup_only,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Takes peers that the caller names; returns those to dial over TCP. `allowed` says whom we may
+    /// dial at all.
+    pub(crate) fn add(
+        &mut self,
+        peers: &[(PeerAddr, PeerSource)],
+        now: Instant,
+        allowed: impl Fn(&PeerAddr) -> bool,
+    ) -> Vec<PeerAddr> {
+        if self.lookup_only || self.finished {
+            return Vec::new();
+        }
+        let mut dial = Vec::new();
+        for &(addr, _) in peers {
+            if self.peers.contains_key(&addr) {
+                continue;
+            }
+            if allowed(&addr) {
+                self.begin(addr, Way::Tcp, now);
+                dial.push(addr);
+            } else {
+                self.peers.insert(addr, Peer::default());
+                self.out.push_back(FetchEvent::PeerFailed {
+                    addr,
+                    failure: Failure::new(
+                        Reason::Blocked,
+                        Phase::Connect,
+                        "a local or reserved address; `allow_local_peers` opens local ones",
+                    ),
+                    elapsed: Duration::ZERO,
+                    last: true,
+                });
+            }
+        }
+        dial
+    }
+
+    fn begin(&mut self, addr: PeerAddr, way: Way, now: Instant) {
+        let peer = self.peers.entry(addr).or_default();
+        self.open_peers += usize::from(peer.open == 0);
+        peer.open |= way.bit();
+        peer.tried |= way.bit();
+        if way == Way::Tcp {
+            self.dialled.push_back((now, addr));
+        }
+        self.exhausted = false;
+    }
+
+    /// When the next peer is due for uTP.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.dialled
+            .front()
+            .map(|(begun, _)| *begun + UTP_JOINS_AFTER)
+    }
+
+    /// The peers that TCP has not reached in time.
+    pub(crate) fn due(&mut self, now: Instant) -> Dial {
+        let mut late = Vec::new();
+        while let Some(&(begun, addr)) = self.dialled.front() {
+            if now < begun + UTP_JOINS_AFTER {
+                break;
+            }
+            self.dialled.pop_front();
+            let waiting = self.peers.get(&addr).is_some_and(|peer| {
+                !peer.connected
+                    && !peer.inbound
+                    && peer.open & Way::Tcp.bit() != 0
+                    && peer.tried & Way::Utp.bit() == 0
+            });
+            if waiting && !self.finished {
+                self.begin(addr, Way::Utp, now);
+                late.push(addr);
+            }
+        }
+        (Way::Utp, late)
+    }
+
+    /// A session could not take the torrent: its way is closed to every peer.
+    pub(crate) fn way_failed(&mut self, way: Way, detail: &str) {
+        let open: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.open & way.bit() != 0)
+            .map(|(addr, _)| *addr)
+            .collect();
+        for addr in open {
+            let failure = Failure::new(Reason::Internal, Phase::Connect, detail);
+            self.fail(addr, way, failure, Duration::ZERO, Instant::now());
+        }
+        if matches!(way, Way::Tcp | Way::Lookup) {
+            self.trackers.clear();
+        }
+    }
+
+    /// Takes one event; returns whom to dial because of it.
+    pub(crate) fn handle(&mut self, way: Way, event: Event, now: Instant) -> Option<Dial> {
+        if self.finished {
+            return None;
+        }
+        let addr = PeerAddr::from(event.peer);
+        let elapsed = Duration::from_micros(event.micros);
+        match event.kind {
+            EventKind::PeerFound => self.found(addr, events::source(event.number), way, now),
+            EventKind::Connected => {
+                if let Some(peer) = self.peers.get_mut(&addr) {
+                    peer.connected = true;
+                }
+                self.out.push_back(FetchEvent::Connected { addr, elapsed });
+            }
+            EventKind::Handshake => {
+                let client = events::client_of(&event.data);
+                self.out.push_back(FetchEvent::Handshake { addr, client });
+            }
+            EventKind::Extension => self.out.push_back(FetchEvent::Extension {
+                addr,
+                metadata_size: event.number,
+                client: (!event.text.is_empty()).then_some(event.text),
+            }),
+            EventKind::PeerFailed => {
+                return self.fail(addr, way, failure(&event), elapsed, now);
+            }
+            EventKind::Metadata => {
+                self.finished = true;
+                self.out.push_back(FetchEvent::Metadata {
+                    addr,
+                    bytes: event.data,
+                    elapsed,
+                });
+            }
+            EventKind::TrackerReply => {
+                self.tracker(event.text, Ok(u32::try_from(event.number).unwrap_or(0)));
+            }
+            EventKind::TrackerError => self.tracker(event.text, Err(event.detail)),
+            _ => {}
+        }
+        None
+    }
+
+    fn found(&mut self, addr: PeerAddr, source: PeerSource, way: Way, now: Instant) {
+        if self.peers.contains_key(&addr) {
+            return;
+        }
+        self.out.push_back(FetchEvent::Peer { addr, source });
+        if self.lookup_only {
+            self.peers.insert(addr, Peer::default());
+            return;
+        }
+        self.begin(addr, way, now);
+        if let Some(peer) = self.peers.get_mut(&addr) {
+            peer.inbound = source == PeerSource::Inbound;
+        }
+    }
+
+    fn tracker(&mut self, url: String, result: Result<u32, String>) {
+        self.trackers.remove(&url);
+        self.out.push_back(FetchEvent::Tracker { url, result });
+    }
+
+    fn fail(
+        &mut self,
+        addr: PeerAddr,
+        way: Way,
+        failure: Failure,
+        elapsed: Duration,
+        now: Instant,
+    ) -> Option<Dial> {
+        let peer = self.peers.get_mut(&addr)?;
+        if peer.open & way.bit() == 0 {
+            return None;
+        }
+        let next = match way {
+            _ if peer.inbound => None,
+            Way::Tcp if failure.reason == Reason::Internal => None,
+            Way::Tcp if failure.phase == Phase::Connect => Some(Way::Utp),
+            Way::Tcp if asks_for_encryption(&failure) => Some(Way::TcpMse),
+            // A client with TCP switched off may still accept, and hang up on, a TCP connection.
+            Way::TcpMse if failure.phase == Phase::Connect || asks_for_encryption(&failure) => {
+                Some(Way::Utp)
+            }
+            Way::Utp if asks_for_encryption(&failure) => Some(Way::UtpMse),
+            _ => None,
+        }
+        .filter(|next| peer.tried & next.bit() == 0);
+        let telling = match peer.failure.take() {
+            Some(earlier) => more_telling(earlier, failure.clone()),
+            None => failure.clone(),
+        };
+        peer.failure = Some(telling.clone());
+        peer.open &= !way.bit();
+        let gone = peer.open == 0;
+        self.open_peers -= usize::from(gone);
+        if let Some(next) = next {
+            self.begin(addr, next, now);
+        }
+        let last = gone && next.is_none();
+        self.out.push_back(FetchEvent::PeerFailed {
+            addr,
+            failure: if last { telling } else { failure },
+            elapsed,
+            last,
+        });
+        next.map(|next| (next, vec![addr]))
+    }
+
+    /// Says once that nothing is left to wait for.
+    pub(crate) fn check_exhausted(&mut self) {
+        if self.open_peers == 0 && self.trackers.is_empty() && !self.exhausted && !self.finished {
+            self.exhausted = true;
+            self.out.push_back(FetchEvent::Exhausted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libtorrent::bridge::Verdict;
+
+    const PEER: &str = "127.0.0.1:7";
+
+    fn event(kind: EventKind) -> Event {
+        Event {
+            kind,
+            torrent: 1,
+            peer: PEER.parse::<PeerAddr>().unwrap().into(),
+            micros: 5,
+            verdict: Verdict::Disconnected,
+            phase: 0,
+            code: 0,
+            category: String::new(),
+            number: 0,
+            text: String::new(),
+            detail: String::new(),
+            data: Vec::new(),
+        }
+    }
+
+    fn failed(phase: u8, category: &str, code: i32) -> Event {
+        Event {
+            phase,
+            code,
+            category: category.to_owned(),
+            ..event(EventKind::PeerFailed)
+        }
+    }
+
+    /// The ways that are taken when each fails like this, and the last reason.
+    fn course(failures: &[(Way, Event)]) -> (Vec<Way>, Reason) {
+        let (addr, now) = (PEER.parse().unwrap(), Instant::now());
+        let mut ways = Ways::new(&[], false);
+        assert_eq!(ways.add(&[(addr, PeerSource::Hint)], now, |_| true), [addr]);
+        let mut taken = vec![Way::Tcp];
+        for (way, failure) in failures {
+            let failure = failed(failure.phase, &failure.category, failure.code);
+            taken.extend(ways.handle(*way, failure, now).map(|dial| dial.0));
+        }
+        ways.check_exhausted();
+        assert_eq!(ways.out.pop_back(), Some(FetchEvent::Exhausted));
+        let Some(FetchEvent::PeerFailed { failure, last, .. }) = ways.out.pop_back() else {
+            panic!("no verdict");
+        };
+        assert!(last);
+        (taken, failure.reason)
+    }
+
+    #[test]
+    fn each_failure_leads_to_the_way_that_may_help() {
+        use Way::{Tcp, TcpMse, Utp, UtpMse};
+        let refused = || failed(0, "system", 111);
+        let timeout = || failed(0, "system", 110);
+        let closed = || failed(1, "asio.misc", 2);
+        let other = || failed(1, "libtorrent", 39);
+        assert_eq!(
+            course(&[(Tcp, refused()), (Utp, timeout())]),
+            (vec![Tcp, Utp], Reason::Refused)
+        );
+        assert_eq!(
+            course(&[(Tcp, other())]),
+            (vec![Tcp], Reason::WrongInfohash)
+        );
+        assert_eq!(
+            course(&[(Tcp, closed()), (TcpMse, other())]),
+            (vec![Tcp, TcpMse], Reason::WrongInfohash)
+        );
+        assert_eq!(
+            course(&[
+                (Tcp, closed()),
+                (TcpMse, closed()),
+                (Utp, closed()),
+                (UtpMse, timeout())
+            ]),
+            (vec![Tcp, TcpMse, Utp, UtpMse], Reason::Closed)
+        );
+    }
+
+    #[test]
+    fn utp_joins_a_slow_connection_once() {
+        let (addr, now) = (PEER.parse().unwrap(), Instant::now());
+        let mut ways = Ways::new(&[], false);
+        ways.add(&[(addr, PeerSource::Hint)], now, |_| true);
+        assert_eq!(ways.next_due(), Some(now + UTP_JOINS_AFTER));
+        assert_eq!(ways.due(now).1, []);
+        assert_eq!(ways.due(now + UTP_JOINS_AFTER), (Way::Utp, vec![addr]));
+        assert_eq!(ways.next_due(), None);
+        // TCP fails meanwhile: uTP is under way, so that is neither the last word nor a new way.
+        assert!(
+            ways.handle(Way::Tcp, failed(0, "system", 111), now)
+                .is_none()
+        );
+        assert!(matches!(
+            ways.out.pop_back(),
+            Some(FetchEvent::PeerFailed { last: false, .. })
+        ));
+
+        let mut ways = Ways::new(&[], false);
+        ways.add(&[(addr, PeerSource::Hint)], now, |_| true);
+        ways.handle(Way::Tcp, event(EventKind::Connected), now);
+        assert_eq!(ways.due(now + UTP_JOINS_AFTER).1, [], "it is connected");
+    }
+
+    #[test]
+    fn a_tracker_that_has_not_answered_is_waited_for() {
+        let url = "udp://t:1/announce".to_owned();
+        let mut ways = Ways::new(std::slice::from_ref(&url), true);
+        ways.check_exhausted();
+        assert!(ways.out.is_empty());
+        let mut reply = event(EventKind::TrackerReply);
+        reply.text.clone_from(&url);
+        ways.handle(Way::Lookup, reply, Instant::now());
+        ways.check_exhausted();
+        assert_eq!(ways.out.pop_back(), Some(FetchEvent::Exhausted));
+        let result = Ok(0);
+        assert_eq!(
+            ways.out.pop_back(),
+            Some(FetchEvent::Tracker { url, result })
+        );
+    }
+}
