@@ -1,3 +1,7 @@
 //! The `metafetch` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    metafetch::cli::main()
+}

@@ -1,1 +1,100 @@
-//! (being written)
+//! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
+
+mod file_limit;
+mod input;
+mod log;
+mod output;
+mod progress;
+mod resolve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How a command ended, as its exit code tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All that was asked for is done.
+    Done = 0,
+    /// The command could not do its work.
+    Failed = 1,
+    /// Wrong usage, configuration or input.
+    Usage = 2,
+    /// It ran to its end, but some hashes are unresolved.
+    Unresolved = 3,
+    /// Interrupted: what was done is kept.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Turns BitTorrent infohashes into verified torrent metadata, and says why when it cannot.
+#[derive(Debug, Parser)]
+#[command(
+    name = "metafetch",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on stderr: -v what happens, -vv every detail.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Resolve magnets and infohashes into metadata.
+    Resolve(Box<resolve::Args>),
+}
+
+/// Runs the command that the process arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let Command::Resolve(args) = cli.command;
+    log::start(cli.verbose, args.explain);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return fail(
+                Exit::Failed,
+                format_args!("the async runtime did not start: {error}"),
+            );
+        }
+    };
+    let exit = runtime.block_on(resolve::run(*args));
+    // A thread that waits for a slow disk or for stdin must not hold the process.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+/// Says on stderr what went wrong; gives back the exit code.
+fn fail(exit: Exit, what: std::fmt::Arguments<'_>) -> ExitCode {
+    say(what);
+    exit.into()
+}
+
+/// One line on stderr, above the progress bar if there is one.
+fn say(what: std::fmt::Arguments<'_>) {
+    progress::suspended(|| eprintln!("metafetch: {what}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

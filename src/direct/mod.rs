@@ -1,1 +1,129 @@
-//! (being written)
+//! The direct arm: our own peer-wire client over TCP.
+//!
+//! One attempt is one connection to one peer: [dial](dial), handshake (BEP 3), extension handshake
+//! (BEP 10), metadata blocks through a request window (BEP 9). Each phase has its own deadline, and
+//! each way to fail its own [`Reason`](crate::torrent::Reason). Choking does not gate
+//! `ut_metadata`, so an attempt never waits for an unchoke.
+
+mod dial;
+mod encryption;
+mod exchange;
+mod fetch;
+mod pieces;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::torrent::{Failure, Infohash, PeerAddr, Phase};
+
+/// How long each phase of an attempt may take, and how much memory it may use.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Until TCP is connected.
+    pub connect_timeout: Duration,
+    /// Until the peer's handshake is here, and again until its extension handshake is.
+    pub handshake_timeout: Duration,
+    /// Until the next metadata block is here. With blocks of 16 KiB this is also the slowest rate
+    /// that is waited for.
+    pub transfer_timeout: Duration,
+    /// The largest info dictionary that is accepted, in bytes.
+    pub max_metadata_size: u32,
+    /// How many connections may be open at a time.
+    pub max_connections: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(5),
+            transfer_timeout: Duration::from_secs(8),
+            max_metadata_size: 10 * 1024 * 1024,
+            max_connections: 2000,
+        }
+    }
+}
+
+/// What one attempt came to.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The peer that was asked.
+    pub peer: PeerAddr,
+    /// The raw info dictionary, its hash checked; or why there is none.
+    pub result: Result<Vec<u8>, Failure>,
+    /// The client's name, from its extension handshake or its peer id.
+    pub client: Option<String>,
+    /// The metadata size the peer claimed, in bytes.
+    pub metadata_size: Option<i64>,
+    /// Whether TCP was connected.
+    pub connected: bool,
+    /// From the first packet to the last.
+    pub elapsed: Duration,
+}
+
+/// The phase an attempt is in, for whoever watches it from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    const PHASES: [Phase; 5] = [
+        Phase::Connect,
+        Phase::Handshake,
+        Phase::Extension,
+        Phase::Transfer,
+        Phase::Verify,
+    ];
+
+    fn enter(&self, phase: Phase) {
+        let index = Self::PHASES
+            .iter()
+            .position(|&p| p == phase)
+            .unwrap_or_default();
+        self.0
+            .store(u8::try_from(index).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// The phase that the attempt is in now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let index = usize::from(self.0.load(Ordering::Relaxed));
+        Self::PHASES.get(index).copied().unwrap_or(Phase::Connect)
+    }
+}
+
+/// The direct arm. Clones share its connection limit.
+#[derive(Clone, Debug)]
+pub struct Direct {
+    settings: Arc<Settings>,
+    connections: Arc<Semaphore>,
+}
+
+impl Direct {
+    /// An arm with these settings; it opens no socket before the first [`Direct::fetch`].
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let connections = Arc::new(Semaphore::new(settings.max_connections.max(1)));
+        Self {
+            settings: Arc::new(settings),
+            connections,
+        }
+    }
+
+    /// Connections that can be opened right now.
+    #[must_use]
+    pub fn free_slots(&self) -> usize {
+        self.connections.available_permits()
+    }
+
+    /// Asks one peer for the info dictionary of `infohash`. Waits for a free connection, then
+    /// takes at most the sum of the deadlines in [`Settings`]. Dropping the future closes the
+    /// connection.
+    pub async fn fetch(&self, infohash: &Infohash, peer: PeerAddr, progress: &Progress) -> Attempt {
+        // The semaphore is never closed; without a permit the limit is merely not kept.
+        let _permit = self.connections.acquire().await.ok();
+        fetch::fetch(&self.settings, infohash, peer, progress).await
+    }
+}

@@ -1,1 +1,6 @@
-//! (being written)
+//! Where peers come from: hints, the store, trackers, the DHT, other peers. [`Peers`] merges what
+//! all of them say about one hash.
+
+mod peers;
+
+pub use peers::{Known, Peers};

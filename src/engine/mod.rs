@@ -1,1 +1,240 @@
-//! (being written)
+//! The engine: one file per station that a hash passes.
+//!
+//! ```text
+//! intake -> gate -> lookup -> choose -> attempt -> verify -> record -> emit
+//! ```
+//!
+//! Stations are joined by bounded channels, and a full one slows down the one before it. Nothing
+//! is emitted before it is recorded.
+
+mod attempt;
+mod attempts;
+mod choose;
+mod cooldown;
+mod emit;
+mod gate;
+mod intake;
+mod lookup;
+mod options;
+mod record;
+mod station;
+mod verify;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::BackoffBuilder as _;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+pub use cooldown::cooldown;
+pub use emit::{Line, Origin, Resolution, Resolved, Unresolved};
+pub use intake::Wanted;
+pub use options::{Options, Strategy};
+
+use crate::libtorrent::{Health, Libtorrent, SessionError};
+use crate::store::Store;
+use crate::torrent::{Failure, Phase, Reason};
+use attempt::Ended;
+use gate::{InFlight, Passage, Turn};
+use station::Stations;
+
+/// Resolves hashes. Clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    stations: Arc<Stations>,
+    in_flight: InFlight,
+    tasks: TaskTracker,
+}
+
+/// Why the engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// libtorrent is needed for what was asked, and does not start.
+    #[error("libtorrent did not start: {0}")]
+    Libtorrent(#[from] SessionError),
+}
+
+impl Engine {
+    /// Starts the arms that the options need.
+    ///
+    /// # Errors
+    /// [`EngineError::Libtorrent`] where only libtorrent could do what was asked. Where the direct
+    /// arm is left, the engine goes on with that, and says so.
+    pub fn start(options: Options, store: Option<Store>) -> Result<Self, EngineError> {
+        let needs_libtorrent =
+            options.strategy.uses_libtorrent() || options.dht || options.trackers.is_some();
+        let libtorrent = match needs_libtorrent.then(|| Libtorrent::open(&options.libtorrent)) {
+            None => None,
+            Some(Ok(libtorrent)) => Some(libtorrent),
+            Some(Err(error)) if options.strategy.uses_direct() => {
+                tracing::warn!(
+                    "libtorrent did not start, going on with direct connections, without DHT \
+                     and trackers: {error}"
+                );
+                None
+            }
+            Some(Err(error)) => return Err(error.into()),
+        };
+        Ok(Self {
+            stations: Arc::new(Stations::new(options, libtorrent, store)),
+            in_flight: InFlight::default(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// What the engine was told.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.stations.options
+    }
+
+    /// How libtorrent is, where it runs.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        self.stations.libtorrent.as_ref().map(Libtorrent::health)
+    }
+
+    /// Resolves one hash, or joins whoever does. Returns once the result is durable.
+    pub async fn resolve(&self, wanted: Wanted) -> Resolution {
+        let started = Instant::now();
+        match self.in_flight.enter(wanted.infohash) {
+            Turn::Join(mut result) => {
+                let joined = result
+                    .wait_for(Option::is_some)
+                    .await
+                    .ok()
+                    .and_then(|r| r.clone());
+                joined.unwrap_or_else(|| {
+                    let failure = Failure::new(
+                        Reason::Internal,
+                        Phase::Lookup,
+                        "the task that worked on it has ended without a result",
+                    );
+                    failed(&wanted, failure, started.elapsed())
+                })
+            }
+            Turn::First(lead) => {
+                let mut resolution = self.work(wanted).await;
+                resolution.elapsed = started.elapsed();
+                lead.finish(&resolution);
+                resolution
+            }
+        }
+    }
+
+    async fn work(&self, wanted: Wanted) -> Resolution {
+        let stations = &self.stations;
+        let infohash = wanted.infohash;
+        let wanted = Arc::new(wanted);
+        let mut failures = match gate::check(stations, &wanted).await {
+            Passage::Answer(result) => {
+                return Resolution {
+                    infohash,
+                    result,
+                    elapsed: Duration::ZERO,
+                    store_error: None,
+                };
+            }
+            Passage::Open { failures } => failures,
+        };
+        let mut delays = backon::ExponentialBuilder::default()
+            .with_jitter()
+            .with_max_times(usize::try_from(stations.options.retries).unwrap_or(usize::MAX))
+            .build();
+        loop {
+            let ended = attempt::run(stations, &wanted).await;
+            let recorded = record::record(stations, &wanted, &ended, failures).await;
+            let store_error = recorded.error;
+            let failure = match ended {
+                Ended {
+                    result: Ok(fetched),
+                    ..
+                } => {
+                    let resolved = Resolved {
+                        info: fetched.info,
+                        raw: fetched.raw,
+                        trackers: wanted.trackers.clone(),
+                        origin: Origin::Peer(fetched.arm, fetched.peer),
+                    };
+                    let result = Ok(Arc::new(resolved));
+                    return Resolution {
+                        infohash,
+                        result,
+                        elapsed: Duration::ZERO,
+                        store_error,
+                    };
+                }
+                Ended {
+                    result: Err(failure),
+                    attempts,
+                } => Unresolved {
+                    attempts: choose::funnel(attempts.iter().filter_map(|a| a.outcome)),
+                    retry_at_ms: recorded.retry_at_ms,
+                    failure,
+                },
+            };
+            let again = failure.failure.reason.is_retryable()
+                && failure.failure.reason != Reason::Cancelled;
+            if again
+                && let Some(delay) = delays.next()
+                && self
+                    .until_stopped(tokio::time::sleep(delay))
+                    .await
+                    .is_some()
+            {
+                failures = failures.saturating_add(1);
+                continue;
+            }
+            let result = Err(Arc::new(failure));
+            return Resolution {
+                infohash,
+                result,
+                elapsed: Duration::ZERO,
+                store_error,
+            };
+        }
+    }
+
+    /// Ends all work: what is in flight ends as `cancelled`, and nothing new begins.
+    pub fn stop(&self) {
+        self.stations.stop.cancel();
+    }
+
+    /// Stops, waits for the tasks to end, closes the session and the store.
+    pub async fn shutdown(self) {
+        self.stop();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Some(libtorrent) = &self.stations.libtorrent {
+            libtorrent.shutdown().await;
+        }
+        if let Some(store) = &self.stations.store {
+            store.clone().close().await;
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// The future's output, or `None` once the engine stops.
+    async fn until_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        self.stations.stop.run_until_cancelled(future).await
+    }
+}
+
+fn failed(wanted: &Wanted, failure: Failure, elapsed: Duration) -> Resolution {
+    let unresolved = Unresolved {
+        failure,
+        attempts: [].into(),
+        retry_at_ms: None,
+    };
+    Resolution {
+        infohash: wanted.infohash,
+        result: Err(Arc::new(unresolved)),
+        elapsed,
+        store_error: None,
+    }
+}

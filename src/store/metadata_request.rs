@@ -128,6 +128,19 @@ pub(super) fn deliverers(
         .collect()
 }
 
+/// Whether an attempt was made at this peer for this hash.
+pub(super) fn was_tried(
+    connection: &mut Connection,
+    infohash: &Infohash,
+    peer: &PeerAddr,
+) -> QueryResult<bool> {
+    let attempts = table::table
+        .filter(table::infohash.eq_any(keys(infohash)))
+        .filter(table::peer_ip.eq(peer.ip().to_string()))
+        .filter(table::peer_port.eq(i32::from(peer.port())));
+    diesel::select(diesel::dsl::exists(attempts)).get_result(connection)
+}
+
 /// How many attempts were made.
 pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
     unsigned(table::table.count().get_result(connection)?)

@@ -163,6 +163,24 @@ impl Store {
             .await
     }
 
+    /// Whether one of these peers was never tried for this hash.
+    pub async fn has_untried(
+        &self,
+        infohash: &Infohash,
+        peers: &[PeerAddr],
+    ) -> Result<bool, StoreError> {
+        let (infohash, peers) = (*infohash, peers.to_vec());
+        self.read(move |connection| {
+            for peer in &peers {
+                if !metadata_request::was_tried(connection, &infohash, peer)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+
     /// How many rows there are. Reads every table's smallest index: not for every hash.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         self.read(|connection| {

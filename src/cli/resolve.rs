@@ -1,0 +1,221 @@
+//! `metafetch resolve`: a batch of hashes, once.
+
+mod args;
+mod report;
+
+use std::collections::HashMap;
+
+use tokio::sync::mpsc;
+
+pub(super) use args::Args;
+
+use self::report::Report;
+use super::{Exit, input, say};
+use crate::engine::{Engine, Resolution, Wanted};
+use crate::store::Store;
+use crate::torrent::Infohash;
+
+/// Hashes that wait between the reader and the engine.
+const INTAKE: usize = 64;
+
+/// Runs the command; the exit code tells how it went.
+pub(super) async fn run(args: Args) -> Exit {
+    let (run, report, store) = match prepare(args) {
+        Ok(prepared) => prepared,
+        Err((exit, what)) => {
+            say(format_args!("{what}"));
+            return exit;
+        }
+    };
+    let engine = match Engine::start(run.options, store) {
+        Ok(engine) => engine,
+        Err(error) => {
+            say(format_args!("{error}"));
+            return Exit::Failed;
+        }
+    };
+    let items = input::read(run.inputs);
+    let batch = Batch {
+        peers: run.peers,
+        seen: HashMap::new(),
+        report,
+    };
+    let exit = batch.run(&engine, items).await;
+    engine.shutdown().await;
+    exit
+}
+
+/// Everything that can be wrong before the first packet is found out here.
+fn prepare(args: Args) -> Result<(args::Run, Report, Option<Store>), (Exit, String)> {
+    let report = Report::new(&args).map_err(|error| (Exit::Failed, error))?;
+    let url = args.store_url().map_err(|error| (Exit::Usage, error))?;
+    let run = args.into_run();
+    let store = match url {
+        None => None,
+        Some(url) => Some(Store::open(&url).map_err(|error| (Exit::Failed, error.to_string()))?),
+    };
+    Ok((run, report, store))
+}
+
+/// What is known of a hash that was read before.
+enum Seen {
+    /// In work, and asked for this many times.
+    Pending(u32),
+    /// Its line of output, to be repeated.
+    Done { line: Box<str>, resolved: bool },
+}
+
+struct Batch {
+    /// `--peer`: for every hash.
+    peers: Vec<crate::torrent::PeerHint>,
+    seen: HashMap<Infohash, Seen>,
+    report: Report,
+}
+
+impl Batch {
+    async fn run(mut self, engine: &Engine, mut items: mpsc::Receiver<input::Item>) -> Exit {
+        let (intake, wanted) = mpsc::channel(INTAKE);
+        let mut intake = Some(intake);
+        let mut results = engine.run(wanted);
+        let mut waiting: Option<Wanted> = None;
+        let mut signals = Signals::new();
+        let mut interrupted = false;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = signals.next() => Next::Signal,
+                result = results.recv() => Next::Result(result),
+                permit = reserve(intake.clone()), if waiting.is_some() => Next::Room(permit),
+                item = items.recv(), if intake.is_some() && waiting.is_none() => Next::Item(item),
+                () = self.report.line_due() => Next::Line,
+            };
+            match next {
+                Next::Signal if interrupted => {
+                    // Asked twice: what is durable is durable.
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+                Next::Signal => {
+                    interrupted = true;
+                    (intake, waiting) = (None, None);
+                    say(format_args!(
+                        "interrupted: ending what is in work; again to quit at once"
+                    ));
+                    engine.stop();
+                }
+                Next::Result(None) => break,
+                Next::Result(Some(resolution)) => {
+                    if self.on_result(&resolution).is_err() {
+                        // Nobody reads stdout any more.
+                        (intake, waiting) = (None, None);
+                        self.report.output_is_gone();
+                        engine.stop();
+                    }
+                }
+                Next::Room(permit) => {
+                    if let (Some(permit), Some(wanted)) = (permit, waiting.take()) {
+                        permit.send(wanted);
+                    }
+                }
+                Next::Item(None) => intake = None,
+                Next::Item(Some(item)) => waiting = self.on_item(item),
+                Next::Line => self.report.print_counts(),
+            }
+        }
+        if let Some(health) = engine.health() {
+            self.report.note_health(&health);
+        }
+        self.report.finish(interrupted)
+    }
+
+    /// A hash to be resolved, unless it is malformed or was read before.
+    fn on_item(&mut self, item: input::Item) -> Option<Wanted> {
+        let mut wanted = match item.wanted {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                self.report.malformed(&item.place, &error);
+                return None;
+            }
+        };
+        self.report.wanted();
+        match self.seen.get_mut(&wanted.infohash) {
+            Some(Seen::Pending(times)) => {
+                *times = times.saturating_add(1);
+                None
+            }
+            Some(Seen::Done { line, resolved }) => {
+                // If stdout is gone, the next result will find out.
+                let _ = self.report.repeat(line, *resolved);
+                None
+            }
+            None => {
+                self.seen.insert(wanted.infohash, Seen::Pending(1));
+                wanted.peers.extend(self.peers.iter().cloned());
+                Some(wanted)
+            }
+        }
+    }
+
+    fn on_result(&mut self, resolution: &Resolution) -> std::io::Result<()> {
+        let resolved = resolution.result.is_ok();
+        let line = self.report.result(resolution)?;
+        let times = match self.seen.get(&resolution.infohash) {
+            Some(Seen::Pending(times)) => *times,
+            _ => 1,
+        };
+        for _ in 1..times {
+            self.report.repeat(&line, resolved)?;
+        }
+        self.seen
+            .insert(resolution.infohash, Seen::Done { line, resolved });
+        Ok(())
+    }
+}
+
+/// What a batch waits for.
+enum Next {
+    Signal,
+    /// `None`: all is done.
+    Result(Option<Resolution>),
+    /// Room in the intake; `None` where it is closed.
+    Room(Option<mpsc::OwnedPermit<Wanted>>),
+    /// `None`: the input has ended.
+    Item(Option<input::Item>),
+    /// A plain line of progress is due.
+    Line,
+}
+
+/// Room for one more hash in the intake.
+async fn reserve(intake: Option<mpsc::Sender<Wanted>>) -> Option<mpsc::OwnedPermit<Wanted>> {
+    intake?.reserve_owned().await.ok()
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    terminate: Option<tokio::signal::unix::Signal>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        let kind = tokio::signal::unix::SignalKind::terminate();
+        Self {
+            terminate: tokio::signal::unix::signal(kind).ok(),
+        }
+    }
+
+    async fn next(&mut self) {
+        let terminated = async {
+            match &mut self.terminate {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => {
+                if interrupted.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+            _ = terminated => {}
+        }
+    }
+}

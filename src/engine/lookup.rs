@@ -1,0 +1,139 @@
+//! Lookup: who may have it? What the asker and the store know, and what the DHT says. Trackers,
+//! PEX and inbound peers come from libtorrent, together with its other events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::intake::Wanted;
+use super::station::Stations;
+use crate::torrent::{PeerAddr, PeerHint, PeerSource};
+
+/// How many peers that delivered a hash before are tried again.
+const REMEMBERED: u32 = 8;
+/// How long a host name may take to resolve.
+const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Peers of one hash, all from one source.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) source: PeerSource,
+    /// Each with the number of times it delivered before.
+    pub(super) peers: Vec<(PeerAddr, u32)>,
+}
+
+/// A lookup that runs; dropping it ends it.
+pub(super) struct Lookup {
+    found: mpsc::Receiver<Found>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Lookup {
+    /// Starts to look for peers of a hash.
+    pub(super) fn start(stations: Arc<Stations>, wanted: Arc<Wanted>) -> Self {
+        let (sender, found) = mpsc::channel(16);
+        let task = tokio::spawn(async move {
+            let search = Search {
+                stations,
+                wanted,
+                found: sender,
+            };
+            // An error means that nobody listens any more.
+            let _ = search.run().await;
+        });
+        Self {
+            found,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// The next peers; `None` once every source has said what it had to say.
+    pub(super) async fn next(&mut self) -> Option<Found> {
+        self.found.recv().await
+    }
+}
+
+/// Nobody takes what is found.
+struct Unwanted;
+
+struct Search {
+    stations: Arc<Stations>,
+    wanted: Arc<Wanted>,
+    found: mpsc::Sender<Found>,
+}
+
+impl Search {
+    async fn run(&self) -> Result<(), Unwanted> {
+        let has_hints = !self.wanted.peers.is_empty();
+        self.report(PeerSource::Hint, self.wanted.addresses())
+            .await?;
+        let remembered = self
+            .stations
+            .deliverers(&self.wanted.infohash, REMEMBERED)
+            .await;
+        self.report(PeerSource::Remembered, remembered).await?;
+        let (hosts, dht) = tokio::join!(self.hosts(), self.dht(has_hints));
+        hosts.and(dht)
+    }
+
+    /// Hints that are host names.
+    async fn hosts(&self) -> Result<(), Unwanted> {
+        for hint in &self.wanted.peers {
+            let PeerHint::Host(host, port) = hint else {
+                continue;
+            };
+            let answer =
+                timeout(DNS_TIMEOUT, tokio::net::lookup_host((host.as_str(), *port))).await;
+            match answer {
+                Ok(Ok(addrs)) => {
+                    self.report(PeerSource::Hint, addrs.map(PeerAddr::from).collect())
+                        .await?;
+                }
+                Ok(Err(error)) => tracing::warn!("peer {hint}: its name does not resolve: {error}"),
+                Err(_) => tracing::warn!("peer {hint}: its name did not resolve in time"),
+            }
+        }
+        Ok(())
+    }
+
+    /// `get_peers`, for as long as the options say: the DHT answers once per node that knows
+    /// peers, and never says that there are none.
+    async fn dht(&self, has_hints: bool) -> Result<(), Unwanted> {
+        let options = &self.stations.options;
+        let Some(libtorrent) = self.stations.libtorrent.as_ref().filter(|_| options.dht) else {
+            return Ok(());
+        };
+        if has_hints {
+            // Most hashes that come with peers are done before anybody need be asked.
+            tokio::time::sleep(options.fallback_after).await;
+        }
+        if !libtorrent.dht_ready(options.lookup_timeout).await {
+            return Ok(());
+        }
+        let deadline = Instant::now() + options.lookup_timeout;
+        let mut lookup = libtorrent.get_peers(self.wanted.infohash.wire_id());
+        while let Ok(Some(peers)) = timeout_at(deadline, lookup.next()).await {
+            self.report(PeerSource::Dht, peers).await?;
+        }
+        Ok(())
+    }
+
+    async fn report(&self, source: PeerSource, peers: Vec<PeerAddr>) -> Result<(), Unwanted> {
+        if peers.is_empty() {
+            return Ok(());
+        }
+        let deliveries = self.stations.deliveries(&peers).await;
+        let mut peers: Vec<_> = peers
+            .into_iter()
+            .map(|peer| (peer, deliveries.get(&peer).copied().unwrap_or_default()))
+            .collect();
+        peers.sort_by_key(|(_, deliveries)| std::cmp::Reverse(*deliveries));
+        self.found
+            .send(Found { source, peers })
+            .await
+            .map_err(|_| Unwanted)
+    }
+}

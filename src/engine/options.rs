@@ -1,0 +1,66 @@
+//! How the engine is to work: strategy, concurrency, deadlines.
+
+use std::time::Duration;
+
+use crate::{direct, libtorrent};
+
+/// Which arm fetches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Strategy {
+    /// libtorrent first; the direct arm joins after a while, or on libtorrent's first failure.
+    #[default]
+    Auto,
+    /// libtorrent alone.
+    Libtorrent,
+    /// The direct arm alone. libtorrent still finds peers, where the DHT or trackers are asked.
+    Direct,
+    /// Both at once; the first good answer wins.
+    Race,
+}
+
+impl Strategy {
+    /// Whether libtorrent may dial peers.
+    #[must_use]
+    pub fn uses_libtorrent(self) -> bool {
+        self != Self::Direct
+    }
+
+    /// Whether the direct arm may dial peers.
+    #[must_use]
+    pub fn uses_direct(self) -> bool {
+        self != Self::Libtorrent
+    }
+}
+
+/// Everything that the engine can be told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which arm fetches.
+    pub strategy: Strategy,
+    /// Hashes in work at a time.
+    pub jobs: usize,
+    /// The longest one try at a hash may take.
+    pub timeout: Duration,
+    /// Further tries at a hash that failed for a reason that may pass.
+    pub retries: u32,
+    /// Fetch even what the store has, or what cools down.
+    pub refetch: bool,
+    /// With [`Strategy::Auto`]: how long libtorrent is alone.
+    pub fallback_after: Duration,
+    /// Direct attempts at a time, per hash.
+    pub direct_peers: usize,
+    /// Between the starts of two direct attempts of one hash.
+    pub stagger: Duration,
+    /// How long the DHT is asked for peers of one hash.
+    pub lookup_timeout: Duration,
+    /// Ask the DHT for peers.
+    pub dht: bool,
+    /// Ask the trackers of a magnet, and these, for peers.
+    pub trackers: Option<Vec<String>>,
+    /// Take loopback and private addresses as peers.
+    pub allow_local_peers: bool,
+    /// The direct arm's.
+    pub direct: direct::Settings,
+    /// The libtorrent arm's.
+    pub libtorrent: libtorrent::Settings,
+}

@@ -1,0 +1,35 @@
+//! Verify: are these bytes the info dictionary of that hash, and is the dictionary sane?
+
+use crate::torrent::{Failure, Info, Infohash, Phase, Reason};
+
+/// Above this many bytes, hashing and parsing leave the async workers.
+const INLINE: usize = 256 * 1024;
+
+/// Checks the hash, whichever arm the bytes came from, and reads the dictionary.
+///
+/// # Errors
+/// [`Reason::HashMismatch`], or [`Reason::InvalidInfoDict`] for a dictionary which has the right
+/// hash and which no client could use.
+pub(super) async fn verify(infohash: Infohash, raw: Vec<u8>) -> Result<(Info, Vec<u8>), Failure> {
+    if raw.len() <= INLINE {
+        return check(infohash, raw);
+    }
+    match tokio::task::spawn_blocking(move || check(infohash, raw)).await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::new(
+            Reason::Internal,
+            Phase::Verify,
+            error.to_string(),
+        )),
+    }
+}
+
+fn check(infohash: Infohash, raw: Vec<u8>) -> Result<(Info, Vec<u8>), Failure> {
+    if !infohash.matches(&raw) {
+        let detail = format!("{} bytes do not have the hash {infohash}", raw.len());
+        return Err(Failure::new(Reason::HashMismatch, Phase::Verify, detail));
+    }
+    let info = Info::parse(&raw)
+        .map_err(|error| Failure::new(Reason::InvalidInfoDict, Phase::Verify, error.to_string()))?;
+    Ok((info, raw))
+}

@@ -1,0 +1,145 @@
+//! Runs the `metafetch` binary as a user would, on loopback alone.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test crate uses a part of this"
+)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The exit code; 1000 + the signal where one ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    pub elapsed: Duration,
+}
+
+impl Run {
+    /// The JSON lines.
+    pub fn lines(&self) -> Vec<Value> {
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+
+    /// The one JSON line there is.
+    pub fn line(&self) -> Value {
+        let mut lines = self.lines();
+        assert_eq!(lines.len(), 1, "{self:#?}");
+        lines.remove(0)
+    }
+
+    /// The reason of the one hash, which failed.
+    pub fn reason(&self) -> String {
+        let line = self.line();
+        assert_eq!(line["status"], "failed", "{self:#?}");
+        line["reason"].as_str().unwrap().to_owned()
+    }
+}
+
+/// `metafetch resolve`, which talks to nobody unless told to: no DHT, no trackers, no store.
+pub struct Resolve {
+    args: Vec<String>,
+    store: String,
+    dht: bool,
+    trackers: bool,
+}
+
+impl Resolve {
+    pub fn new() -> Self {
+        Self {
+            args: Vec::new(),
+            store: "none".into(),
+            dht: false,
+            trackers: false,
+        }
+    }
+
+    pub fn arg(mut self, arg: impl std::fmt::Display) -> Self {
+        self.args.push(arg.to_string());
+        self
+    }
+
+    pub fn strategy(self, strategy: &str) -> Self {
+        self.arg("--strategy").arg(strategy)
+    }
+
+    pub fn peer(self, peer: SocketAddr) -> Self {
+        self.arg("--peer").arg(peer)
+    }
+
+    pub fn tracker(mut self, url: &str) -> Self {
+        self.trackers = true;
+        self.arg("--tracker").arg(url)
+    }
+
+    /// Asks the trackers of the magnets.
+    pub fn trackers(mut self) -> Self {
+        self.trackers = true;
+        self
+    }
+
+    pub fn bootstrap(mut self, node: SocketAddr) -> Self {
+        self.dht = true;
+        self.arg("--bootstrap").arg(node)
+    }
+
+    pub fn out(self, directory: &Path) -> Self {
+        self.arg("-o").arg(directory.display())
+    }
+
+    pub fn store(mut self, file: &Path) -> Self {
+        self.store = file.display().to_string();
+        self
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metafetch"));
+        command
+            .arg("resolve")
+            .args(["--allow-local-peers", "--listen", "127.0.0.1:0"]);
+        command.args(["--store", &self.store, "--format", "jsonl"]);
+        if !self.dht {
+            command.arg("--no-dht");
+        }
+        if !self.trackers {
+            command.arg("--no-trackers");
+        }
+        command
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn start(&self) -> Child {
+        self.command().spawn().unwrap()
+    }
+
+    pub async fn run(&self) -> Run {
+        let started = Instant::now();
+        let output = self.command().output().await.unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        Run {
+            code: output
+                .status
+                .code()
+                .unwrap_or_else(|| 1000 + signal.unwrap_or_default()),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            elapsed: started.elapsed(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Peers from every source, and torrents of every version.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a fault here is to fail the test"
+)]
+
+#[cfg(test)]
+mod metafetch;
+#[cfg(test)]
+mod swarm;
+
+use metafetch::Resolve;
+use swarm::{Behaviour, Swarm, TestTorrent};
+
+#[tokio::test]
+async fn peers_come_from_x_pe_in_the_magnet() {
+    let swarm = Swarm::start(11);
+    let torrent = TestTorrent::v1(1, 30_000);
+    let peer = swarm
+        .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+        .await;
+    for strategy in ["auto", "libtorrent", "direct", "race"] {
+        let magnet = torrent.magnet(&[peer], &[]);
+        let run = Resolve::new().strategy(strategy).arg(magnet).run().await;
+        assert_eq!(run.code, 0, "{strategy}: {run:#?}");
+        let line = run.line();
+        assert_eq!(line["name"], torrent.name);
+        assert_eq!(line["peer"], peer.to_string());
+        assert_eq!(line["infohash"], torrent.hex());
+    }
+}
+
+#[tokio::test]
+async fn peers_come_from_trackers() {
+    let swarm = Swarm::start(12);
+    let torrent = TestTorrent::v1(2, 30_000);
+    let peer = swarm
+        .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+        .await;
+    for tracker in [swarm.http_tracker().await, swarm.udp_tracker().await] {
+        tracker.announce(&torrent, peer);
+        for strategy in ["auto", "libtorrent", "direct"] {
+            let run = Resolve::new()
+                .strategy(strategy)
+                .tracker(&tracker.url)
+                .arg(torrent.hex())
+                .run()
+                .await;
+            assert_eq!(run.code, 0, "{strategy}, {}: {run:#?}", tracker.url);
+        }
+        let magnet = torrent.magnet(&[], std::slice::from_ref(&tracker.url));
+        let run = Resolve::new().trackers().arg(magnet).run().await;
+        assert_eq!(run.code, 0, "of the magnet: {run:#?}");
+        assert!(tracker.announces(&torrent) >= 4);
+    }
+}
+
+#[tokio::test]
+async fn a_tracker_without_peers_ends_the_hash_early() {
+    let swarm = Swarm::start(13);
+    let tracker = swarm.http_tracker().await;
+    let torrent = TestTorrent::v1(3, 1000);
+    for strategy in ["auto", "direct"] {
+        let run = Resolve::new()
+            .strategy(strategy)
+            .tracker(&tracker.url)
+            .arg(torrent.hex())
+            .run()
+            .await;
+        assert_eq!(run.reason(), "no_peers", "{run:#?}");
+        assert!(run.elapsed.as_secs() < 10, "{strategy}: {:?}", run.elapsed);
+    }
+}
+
+#[tokio::test]
+async fn peers_come_from_the_dht() {
+    let swarm = Swarm::start(14);
+    let dht = swarm.dht(20).await;
+    let torrent = TestTorrent::v1(4, 30_000);
+    let peer = swarm
+        .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+        .await;
+    dht.announce(&torrent, peer);
+    for strategy in ["auto", "libtorrent", "direct"] {
+        let run = Resolve::new()
+            .strategy(strategy)
+            .bootstrap(dht.bootstrap[0])
+            .arg(torrent.hex())
+            .run()
+            .await;
+        assert_eq!(run.code, 0, "{strategy}: {run:#?}");
+        assert_eq!(run.line()["peer"], peer.to_string());
+    }
+    assert_eq!(dht.announces(), 0, "looking for peers must not announce us");
+}
+
+#[tokio::test]
+async fn a_hash_that_the_dht_does_not_know_has_no_peers() {
+    let swarm = Swarm::start(15);
+    let dht = swarm.dht(10).await;
+    let run = Resolve::new()
+        .bootstrap(dht.bootstrap[0])
+        .arg(TestTorrent::v1(5, 1000).hex())
+        .run()
+        .await;
+    assert_eq!(run.reason(), "no_peers");
+    assert!(
+        run.line()["detail"].as_str().unwrap().contains("the DHT"),
+        "{run:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_dht_that_never_answers_is_said_once() {
+    // Bound, and silent.
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let node = silent.local_addr().unwrap();
+    let hash = TestTorrent::v1(6, 1000).hex();
+    let run = Resolve::new().bootstrap(node).arg(hash).run().await;
+    assert_eq!((run.code, run.reason().as_str()), (3, "no_peers"));
+    assert_eq!(
+        run.stderr.matches("no DHT node has answered").count(),
+        1,
+        "{}",
+        run.stderr
+    );
+}
+
+#[tokio::test]
+async fn v2_and_hybrid_torrents_resolve_by_either_hash() {
+    let swarm = Swarm::start(16);
+    for strategy in ["libtorrent", "direct"] {
+        for torrent in [TestTorrent::v2(7, 20_000), TestTorrent::hybrid(8, 20_000)] {
+            let peer = swarm
+                .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+                .await;
+            let v2 = data_encoding::HEXLOWER.encode(&torrent.v2);
+            let inputs = [
+                torrent.magnet(&[], &[]),
+                format!("magnet:?xt=urn:btmh:1220{v2}"),
+                v2.clone(),
+                // As the DHT has it.
+                v2[..40].to_owned(),
+            ];
+            for input in inputs {
+                // A hybrid's peers may know it by its v1 hash alone.
+                let id: [u8; 20] = torrent.v2[..20].try_into().unwrap();
+                if !input.contains("btih") && !torrent.wire_ids().contains(&id) {
+                    continue;
+                }
+                let run = Resolve::new()
+                    .strategy(strategy)
+                    .peer(peer)
+                    .arg(&input)
+                    .run()
+                    .await;
+                assert_eq!(run.code, 0, "{strategy}, {input}: {run:#?}");
+                assert_eq!(run.line()["name"], torrent.name);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn peers_on_ipv6_resolve() {
+    let swarm = Swarm::start(17);
+    let torrent = TestTorrent::v1(9, 30_000);
+    let peer = swarm
+        .peer_on(
+            "::1".parse().unwrap(),
+            Behaviour::Honest,
+            std::slice::from_ref(&torrent),
+        )
+        .await;
+    for strategy in ["libtorrent", "direct", "auto"] {
+        let run = Resolve::new()
+            .strategy(strategy)
+            .arg("--listen")
+            .arg("[::1]:0")
+            .arg(torrent.magnet(&[peer], &[]))
+            .run()
+            .await;
+        assert_eq!(run.code, 0, "{strategy}: {run:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_name_as_peer_is_resolved() {
+    let swarm = Swarm::start(18);
+    let torrent = TestTorrent::v1(10, 1000);
+    let peer = swarm
+        .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+        .await;
+    let hint = format!("localhost:{}", peer.port());
+    let run = Resolve::new()
+        .arg("--peer")
+        .arg(hint)
+        .arg(torrent.hex())
+        .run()
+        .await;
+    assert_eq!(run.code, 0, "{run:#?}");
+}
