@@ -1,4 +1,4 @@
-//! Choose: which peer the direct arm tries next, when it starts, and which failure speaks for a
+//! Choose: which peer an arm tries next, when the direct arm starts, and which failure speaks for a
 //! hash. Pure decisions over what is known; no I/O, no clock of its own.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -62,9 +62,9 @@ fn is_worth_a_second_way(reason: Reason) -> bool {
     )
 }
 
-/// The next peer for the direct arm: peers that delivered before come first, then those that
-/// libtorrent has not in hand, then the better source, then the address that more nodes reported.
-pub(super) fn next_direct(
+/// The next peer for an arm that has tried some: peers that delivered before come first, then those
+/// that the other arm has not in hand, then the better source, then the address that more nodes reported.
+pub(super) fn next_peer(
     peers: &Peers,
     tried: &HashSet<PeerAddr>,
     engaged: &HashMap<PeerAddr, Engaged>,
@@ -192,7 +192,7 @@ mod tests {
         ]);
         let mut tried = HashSet::new();
         let mut order = Vec::new();
-        while let Some(next) = next_direct(&peers, &tried, &engaged) {
+        while let Some(next) = next_peer(&peers, &tried, &engaged) {
             tried.insert(next);
             order.push(next);
         }

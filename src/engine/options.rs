@@ -47,9 +47,9 @@ pub struct Options {
     pub refetch: bool,
     /// With [`Strategy::Auto`]: how long libtorrent is alone.
     pub fallback_after: Duration,
-    /// Direct attempts at a time, per hash.
-    pub direct_peers: usize,
-    /// Between the starts of two direct attempts of one hash.
+    /// Peers that an arm tries at a time, per hash.
+    pub peers_at_once: usize,
+    /// Between the starts of two attempts of one arm at one hash, after the first ones.
     pub stagger: Duration,
     /// How long the DHT is asked for peers of one hash.
     pub lookup_timeout: Duration,

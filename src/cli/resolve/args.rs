@@ -148,7 +148,7 @@ impl Args {
             retries: self.retry,
             refetch: self.refetch,
             fallback_after: Duration::from_millis(500),
-            direct_peers: 6,
+            peers_at_once: 6,
             stagger: Duration::from_millis(200),
             lookup_timeout: Duration::from_secs(10),
             dht: !self.no_dht,

@@ -1,0 +1,152 @@
+//! The direct arm's part in a hash.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::pace::Pace;
+use super::{Bytes, Work};
+use crate::direct::{Attempt, Progress};
+use crate::discovery::Peers;
+use crate::engine::Options;
+use crate::engine::attempts::Facts;
+use crate::engine::choose::{self, DirectStart, Engaged};
+use crate::engine::station::Stations;
+use crate::torrent::{Arm, PeerAddr, Phase};
+
+/// Direct attempts that run. Dropping one closes its connection.
+pub(super) type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Attempt> + Send + 'a>>>;
+
+/// What the direct arm does for one hash.
+pub(super) struct DirectSide {
+    /// When it may start; never without.
+    start: Option<Instant>,
+    pace: Pace,
+    tried: HashSet<PeerAddr>,
+    progress: HashMap<PeerAddr, (Progress, Instant)>,
+}
+
+impl DirectSide {
+    pub(super) fn new(start: DirectStart, options: &Options, now: Instant) -> Self {
+        let start = match start {
+            DirectStart::Now(_) => Some(now),
+            DirectStart::After(wait) => Some(now + wait),
+            DirectStart::Never => None,
+        };
+        Self {
+            start,
+            pace: Pace::new(now, options.stagger),
+            tried: HashSet::new(),
+            progress: HashMap::new(),
+        }
+    }
+
+    /// When it may try the next peer, if it has room for one.
+    pub(super) fn due(&self, running: usize, stations: &Stations) -> Option<Instant> {
+        let room = running < stations.options.peers_at_once;
+        self.start
+            .filter(|_| room)
+            .map(|start| start.max(self.pace.due()))
+    }
+
+    pub(super) fn has_none_left(
+        &self,
+        peers: &Peers,
+        engaged: &HashMap<PeerAddr, Engaged>,
+    ) -> bool {
+        self.start.is_none() || choose::next_peer(peers, &self.tried, engaged).is_none()
+    }
+
+    pub(super) fn phase(&self) -> Option<Phase> {
+        self.progress
+            .values()
+            .map(|(progress, _)| progress.phase())
+            .max()
+    }
+}
+
+impl<'a> Work<'a> {
+    /// With [`Strategy::Auto`](crate::engine::Strategy::Auto), libtorrent's first failure ends its
+    /// time alone.
+    pub(super) fn hasten_direct(&mut self, why: &str) {
+        let now = Instant::now();
+        if let Some(start) = self.direct.start.as_mut()
+            && *start > now
+        {
+            *start = now;
+            self.explain(format_args!("the direct arm joins: {why}"));
+        }
+    }
+
+    /// Starts direct attempts: not too many at a time, and not all at once.
+    pub(super) fn start_direct(&mut self, running: &mut Running<'a>) {
+        let now = Instant::now();
+        let stations = self.stations;
+        while self
+            .direct
+            .due(running.len(), stations)
+            .is_some_and(|due| due <= now)
+        {
+            let engaged = self.libtorrent.engaged();
+            let Some(peer) = choose::next_peer(&self.peers, &self.direct.tried, engaged) else {
+                return;
+            };
+            self.explain(format_args!("the direct arm tries {peer}"));
+            self.direct.tried.insert(peer);
+            self.direct.pace.tried(now);
+            let progress = Progress::default();
+            self.direct.progress.insert(peer, (progress.clone(), now));
+            let infohash = &self.wanted.infohash;
+            running.push(Box::pin(async move {
+                stations.direct.fetch(infohash, peer, &progress).await
+            }));
+        }
+    }
+
+    pub(super) fn on_direct(&mut self, attempt: Attempt) -> Bytes {
+        let peer = attempt.peer;
+        self.direct.progress.remove(&peer);
+        let facts = Facts {
+            arm: Arm::Direct,
+            peer,
+            duration: attempt.elapsed,
+            connected: attempt.connected,
+            client: attempt.client,
+            metadata_size: attempt.metadata_size,
+        };
+        match attempt.result {
+            Err(failure) => {
+                self.explain(format_args!("the direct arm gave up {peer}: {failure}"));
+                self.direct.pace.failed(Instant::now());
+                self.attempts
+                    .push(facts, self.peers.get(&peer), Some(failure));
+                None
+            }
+            Ok(bytes) => {
+                self.attempts.push(facts, self.peers.get(&peer), None);
+                Some((Arm::Direct, peer, bytes))
+            }
+        }
+    }
+
+    /// Notes what was still running when the time was over.
+    pub(super) fn direct_out_of_time(&mut self) {
+        let limit = self.stations.options.timeout;
+        for (peer, (progress, since)) in std::mem::take(&mut self.direct.progress) {
+            let failure = choose::out_of_time(progress.phase(), limit);
+            let facts = Facts {
+                arm: Arm::Direct,
+                peer,
+                duration: since.elapsed(),
+                connected: failure.phase > Phase::Connect,
+                client: None,
+                metadata_size: None,
+            };
+            self.attempts
+                .push(facts, self.peers.get(&peer), Some(failure));
+        }
+    }
+}
