@@ -231,6 +231,8 @@ class PeerPlugin final : public lt::peer_plugin {
 
     void on_disconnect(lt::error_code const& ec) override {
         --m_swarm->live;
+        // The connection object lives on until libtorrent's next tick; its blocks need not.
+        m_pieces = Pieces();
         bool const ours = ec == lt::errors::torrent_aborted || ec == lt::errors::torrent_removed ||
                           ec == lt::errors::torrent_paused || ec == lt::errors::session_closing;
         bool const incoming = !m_connection.is_outgoing();

@@ -57,7 +57,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_enum, default_value_t)]
     strategy: Strategy,
     /// Hashes in work at a time
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=4000))]
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u16).range(1..=4000))]
     jobs: u16,
     /// The longest a try at one hash may take
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive_duration)]
