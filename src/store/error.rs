@@ -94,7 +94,9 @@ pub enum StoreError {
         version: String,
     },
     /// The disk, the quota or [`StoreOptions::size_limit`](super::StoreOptions) is used up.
-    #[error("no room is left for the database `{database}`: free some, or raise its limit")]
+    #[error(
+        "the disk is full, or the limit of the database: no room is left for `{database}`; free some"
+    )]
     Full {
         /// The path.
         database: String,

@@ -222,7 +222,7 @@ impl Worker {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if !error.is_transient() || left.is_zero() {
-                tracing::warn!(%error, records = records.len(), "records could not be stored");
+                tracing::debug!(%error, records = records.len(), "records could not be stored");
                 return Err(error);
             }
             tracing::debug!(%error, records = records.len(), "trying to store again");

@@ -15,12 +15,18 @@ def wait_for_seeding(session, handle):
         sys.exit("the payload is not complete")
 
 
-def wait_for_tracker(session):
-    kinds = (lt.tracker_reply_alert, lt.tracker_error_alert)
-    for alert in alerts(session, kinds):
-        if isinstance(alert, lt.tracker_reply_alert):
-            return
-        print(alert.message(), file=sys.stderr)
+def wait_for_tracker(session, handle):
+    """Announces until the tracker answers: the first packet of a UDP announce may be lost."""
+    while True:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            session.wait_for_alert(100)
+            for alert in session.pop_alerts():
+                if isinstance(alert, lt.tracker_reply_alert):
+                    return
+                if isinstance(alert, lt.tracker_error_alert):
+                    print(alert.message(), file=sys.stderr)
+        handle.force_reannounce(0, -1, lt.torrent_handle.ignore_min_interval)
 
 
 def wait_for_dht(session, handle, port):
@@ -70,7 +76,7 @@ def main():
     handle = session.add_torrent(params)
     wait_for_seeding(session, handle)
     if args.tracker:
-        wait_for_tracker(session)
+        wait_for_tracker(session, handle)
     if args.dht_bootstrap:
         wait_for_dht(session, handle, port)
     say(port=port)
