@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <libtorrent/alert_types.hpp>
+#include <libtorrent/extensions.hpp>
 #include <libtorrent/session_stats.hpp>
 #include <libtorrent/torrent_handle.hpp>
 #include <string>
@@ -49,6 +50,25 @@ Event tracker_error(lt::tracker_error_alert const& alert) {
     assign(event, alert.tracker_url(), reason.empty() ? alert.error.message() : reason);
     return event;
 }
+
+/// Takes tracker alerts on the network thread. Asking a handle for its torrent's key elsewhere
+/// could make that thread the one that frees a torrent which has just been removed.
+class TrackerAlerts final : public lt::plugin {
+  public:
+    explicit TrackerAlerts(std::shared_ptr<EventQueue> queue) : m_queue(std::move(queue)) {}
+
+    lt::feature_flags_t implemented_features() override { return alert_feature; }
+
+    void on_alert(lt::alert const* alert) override {
+        if (auto const* reply = lt::alert_cast<lt::tracker_reply_alert>(alert))
+            m_queue->push(tracker_reply(*reply));
+        else if (auto const* error = lt::alert_cast<lt::tracker_error_alert>(alert))
+            m_queue->push(tracker_error(*error));
+    }
+
+  private:
+    std::shared_ptr<EventQueue> m_queue;
+};
 
 Event dht_peers(lt::dht_get_peers_reply_alert const& alert) {
     auto event = make_event(EventKind::DhtPeers, 0);
@@ -102,10 +122,6 @@ void convert(lt::alert const& alert, std::vector<Event>& events) {
         return events.push_back(listening(static_cast<lt::listen_succeeded_alert const&>(alert)));
     case lt::listen_failed_alert::alert_type:
         return events.push_back(listen_failed(static_cast<lt::listen_failed_alert const&>(alert)));
-    case lt::tracker_reply_alert::alert_type:
-        return events.push_back(tracker_reply(static_cast<lt::tracker_reply_alert const&>(alert)));
-    case lt::tracker_error_alert::alert_type:
-        return events.push_back(tracker_error(static_cast<lt::tracker_error_alert const&>(alert)));
     case lt::dht_get_peers_reply_alert::alert_type:
         return events.push_back(
             dht_peers(static_cast<lt::dht_get_peers_reply_alert const&>(alert)));
@@ -120,6 +136,10 @@ void convert(lt::alert const& alert, std::vector<Event>& events) {
     default:
         return;
     }
+}
+
+std::shared_ptr<lt::plugin> tracker_alerts(std::shared_ptr<EventQueue> queue) {
+    return std::make_shared<TrackerAlerts>(std::move(queue));
 }
 
 } // namespace metafetch

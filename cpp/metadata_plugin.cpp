@@ -358,8 +358,19 @@ class MetadataPlugin final : public lt::torrent_plugin {
     void on_add_peer(lt::tcp::endpoint const& endpoint, lt::peer_source_flags_t source,
                      lt::add_peer_flags_t flags) override {
         bool const from_rust = source == lt::peer_info::resume_data;
-        if (!from_rust && !(flags & filtered) && !m_swarm->done)
+        if (m_swarm->done)
+            return;
+        if (from_rust && (flags & filtered)) {
+            // The filter, or a full peer list: it will not be dialled, and nothing else says so.
+            auto refused = m_swarm->event(EventKind::PeerFailed);
+            refused.peer = to_peer(endpoint.address(), endpoint.port());
+            refused.code = lt::errors::banned_by_ip_filter;
+            refused.category = lt::libtorrent_category().name();
+            assign(refused, {}, "libtorrent refused the address");
+            m_swarm->push(std::move(refused));
+        } else if (!from_rust && !(flags & filtered)) {
             PeerPlugin::push_found(*m_swarm, endpoint, source);
+        }
     }
 
     /// A pause is only ever followed by a resume, to dial at once. Let through, it would close the

@@ -99,6 +99,7 @@ struct Session::State {
     State(lt::session_params params, Limits const& peer_limits)
         : queue(std::make_shared<EventQueue>()), limits(peer_limits),
           session(std::in_place, std::move(params)) {
+        session->add_extension(tracker_alerts(queue));
         session->set_alert_notify([queue = queue] { queue->wake(); });
     }
 
@@ -237,8 +238,13 @@ void Session::close() const {
         if (!m_state->session)
             return;
         auto& torrents = m_state->torrents;
-        for (auto it = torrents.rbegin(); it != torrents.rend(); ++it)
-            m_state->session->remove_torrent(it->second);
+        for (auto it = torrents.rbegin(); it != torrents.rend(); ++it) {
+            try {
+                m_state->session->remove_torrent(it->second);
+            } catch (std::exception const&) {
+                // Gone already; the session's end takes the others with it.
+            }
+        }
         torrents.clear();
         ending.emplace(m_state->session->abort());
         m_state->session.reset();
@@ -246,6 +252,10 @@ void Session::close() const {
     // Its destructor waits for the network thread.
     ending.reset();
     m_state->queue->push(make_event(EventKind::Closed, 0));
+}
+
+void exit_now(std::int32_t code) {
+    std::_Exit(code);
 }
 
 std::unique_ptr<Session> open_session(rust::Slice<Setting const> settings, Limits const& limits,

@@ -38,6 +38,7 @@ class Session {
     std::unique_ptr<State> m_state;
 };
 
+void exit_now(std::int32_t code);
 std::unique_ptr<Session> open_session(rust::Slice<Setting const> settings, Limits const& limits,
                                       bool block_local, rust::Slice<std::uint8_t const> dht_state);
 

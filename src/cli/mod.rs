@@ -7,6 +7,7 @@ mod output;
 mod progress;
 mod resolve;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -73,9 +74,15 @@ pub fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(resolve::run(*args));
-    // A thread that waits for a slow disk or for stdin must not hold the process.
-    runtime.shutdown_background();
-    exit.into()
+    end(exit)
+}
+
+/// Ends the process. Threads may still run: one that waits for stdin or a slow disk, libtorrent's
+/// ones that wait for a slow resolver. They must neither hold the process, nor meet what exit
+/// handlers leave behind.
+fn end(exit: Exit) -> ! {
+    let _ = std::io::stdout().flush();
+    crate::libtorrent::exit_now(exit as i32)
 }
 
 /// Says on stderr what went wrong; gives back the exit code.
@@ -84,9 +91,12 @@ fn fail(exit: Exit, what: std::fmt::Arguments<'_>) -> ExitCode {
     exit.into()
 }
 
-/// One line on stderr, above the progress bar if there is one.
+/// One line on stderr, above the progress bar if there is one. That stderr can't be written to must
+/// cost nobody his results.
 fn say(what: std::fmt::Arguments<'_>) {
-    progress::suspended(|| eprintln!("metafetch: {what}"));
+    progress::suspended(|| {
+        let _ = writeln!(std::io::stderr(), "metafetch: {what}");
+    });
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod report;
 
 use std::collections::HashMap;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 pub(super) use args::Args;
@@ -37,12 +38,17 @@ pub(super) async fn run(args: Args) -> Exit {
     let items = input::read(run.inputs);
     let batch = Batch {
         peers: run.peers,
+        trackers: run.trackers,
         seen: HashMap::new(),
         report,
     };
-    let exit = batch.run(&engine, items).await;
-    engine.shutdown().await;
-    exit
+    let mut signals = Signals::new();
+    let exit = batch.run(&engine, items, &mut signals).await;
+    tokio::select! {
+        () = engine.shutdown() => exit,
+        // Asked again: what is durable is durable.
+        () = signals.next() => Exit::Interrupted,
+    }
 }
 
 /// Everything that can be wrong before the first packet is found out here.
@@ -68,17 +74,23 @@ enum Seen {
 struct Batch {
     /// `--peer`: for every hash.
     peers: Vec<crate::torrent::PeerHint>,
+    /// `--tracker`: for every hash.
+    trackers: Vec<String>,
     seen: HashMap<Infohash, Seen>,
     report: Report,
 }
 
 impl Batch {
-    async fn run(mut self, engine: &Engine, mut items: mpsc::Receiver<input::Item>) -> Exit {
+    async fn run(
+        mut self,
+        engine: &Engine,
+        mut items: mpsc::Receiver<input::Item>,
+        signals: &mut Signals,
+    ) -> Exit {
         let (intake, wanted) = mpsc::channel(INTAKE);
         let mut intake = Some(intake);
         let mut results = engine.run(wanted);
         let mut waiting: Option<Wanted> = None;
-        let mut signals = Signals::new();
         let mut interrupted = false;
         loop {
             let next = tokio::select! {
@@ -92,7 +104,7 @@ impl Batch {
             match next {
                 Next::Signal if interrupted => {
                     // Asked twice: what is durable is durable.
-                    std::process::exit(Exit::Interrupted as i32);
+                    super::end(Exit::Interrupted);
                 }
                 Next::Signal => {
                     interrupted = true;
@@ -104,10 +116,9 @@ impl Batch {
                 }
                 Next::Result(None) => break,
                 Next::Result(Some(resolution)) => {
-                    if self.on_result(&resolution).is_err() {
-                        // Nobody reads stdout any more.
+                    if let Err(error) = self.on_result(&resolution) {
                         (intake, waiting) = (None, None);
-                        self.report.output_is_gone();
+                        self.report.output_is_gone(&error);
                         engine.stop();
                     }
                 }
@@ -150,6 +161,7 @@ impl Batch {
             None => {
                 self.seen.insert(wanted.infohash, Seen::Pending(1));
                 wanted.peers.extend(self.peers.iter().cloned());
+                wanted.trackers.extend(self.trackers.iter().cloned());
                 Some(wanted)
             }
         }
@@ -189,33 +201,35 @@ async fn reserve(intake: Option<mpsc::Sender<Wanted>>) -> Option<mpsc::OwnedPerm
     intake?.reserve_owned().await.ok()
 }
 
-/// Ctrl-C and SIGTERM.
+/// Ctrl-C and SIGTERM. They are listened for as long as this lives, so that none is missed.
 struct Signals {
-    terminate: Option<tokio::signal::unix::Signal>,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> Self {
-        let kind = tokio::signal::unix::SignalKind::terminate();
         Self {
-            terminate: tokio::signal::unix::signal(kind).ok(),
+            interrupt: signal(SignalKind::interrupt()).ok(),
+            terminate: signal(SignalKind::terminate()).ok(),
         }
     }
 
     async fn next(&mut self) {
-        let terminated = async {
-            match &mut self.terminate {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => {
-                if interrupted.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-            _ = terminated => {}
+            () = next_of(&mut self.interrupt) => {}
+            () = next_of(&mut self.terminate) => {}
         }
+    }
+}
+
+/// The next such signal; never without a listener.
+async fn next_of(signal: &mut Option<Signal>) {
+    let came = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if came.is_none() {
+        std::future::pending::<()>().await;
     }
 }

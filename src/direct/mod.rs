@@ -1,6 +1,6 @@
 //! The direct arm: our own peer-wire client over TCP.
 //!
-//! One attempt is one connection to one peer: [dial](dial), handshake (BEP 3), extension handshake
+//! One attempt is one connection to one peer: dial, handshake (BEP 3), extension handshake
 //! (BEP 10), metadata blocks through a request window (BEP 9). Each phase has its own deadline, and
 //! each way to fail its own [`Reason`](crate::torrent::Reason). Choking does not gate
 //! `ut_metadata`, so an attempt never waits for an unchoke.
@@ -69,7 +69,8 @@ pub struct Attempt {
 pub struct Progress(Arc<AtomicU8>);
 
 impl Progress {
-    const PHASES: [Phase; 5] = [
+    const PHASES: [Phase; 6] = [
+        Phase::Lookup,
         Phase::Connect,
         Phase::Handshake,
         Phase::Extension,
@@ -86,11 +87,11 @@ impl Progress {
             .store(u8::try_from(index).unwrap_or_default(), Ordering::Relaxed);
     }
 
-    /// The phase that the attempt is in now.
+    /// The phase that the attempt is in now; [`Phase::Lookup`] while it waits for a free connection.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let index = usize::from(self.0.load(Ordering::Relaxed));
-        Self::PHASES.get(index).copied().unwrap_or(Phase::Connect)
+        Self::PHASES.get(index).copied().unwrap_or(Phase::Lookup)
     }
 }
 

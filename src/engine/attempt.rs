@@ -36,6 +36,17 @@ pub(super) struct Ended {
     pub(super) result: Result<Fetched, Failure>,
     /// Every attempt that came to an end of its own, or was cut short by the deadline.
     pub(super) attempts: Vec<Attempt>,
+    /// The failure says nothing about the hash: our own DHT node never had an answer, or it is to
+    /// be tried again at once.
+    pub(super) says_nothing: bool,
+}
+
+impl Ended {
+    /// Whether another try may end better.
+    pub(super) fn retry(&self) -> bool {
+        let reason = self.result.as_ref().err().map(|failure| failure.reason);
+        reason.is_some_and(|reason| reason.is_retryable() && reason != Reason::Cancelled)
+    }
 }
 
 /// One hash in work.
@@ -107,6 +118,8 @@ pub(super) async fn run(stations: &Arc<Stations>, wanted: &Arc<Wanted>) -> Ended
         }
     };
     Ended {
+        says_nothing: matches!(&result, Err(failure) if failure.reason == Reason::NoPeers)
+            && work.dht_is_silent(),
         result,
         attempts: work.attempts.into_list(),
     }
@@ -180,14 +193,12 @@ impl<'a> Work<'a> {
 
     /// When there is something to do again, if nothing happens before.
     fn wake_at(&self, running: usize) -> Instant {
-        let now = Instant::now();
         let libtorrent = self.libtorrent.due(&self.peers, self.stations);
-        let direct = self.direct.due(running, self.stations);
-        [libtorrent, direct]
-            .into_iter()
-            .flatten()
-            .filter(|due| *due > now)
-            .fold(self.deadline, Instant::min)
+        let direct = (running < self.stations.options.peers_at_once)
+            .then(|| self.direct.due(&self.peers, self.libtorrent.engaged()))
+            .flatten();
+        let dues = [libtorrent, direct].into_iter().flatten();
+        dues.fold(self.deadline, Instant::min)
     }
 
     /// Whether no peer is left that any arm could still try, apart from running direct attempts.
@@ -214,9 +225,24 @@ impl<'a> Work<'a> {
 
     /// The failure that speaks for the hash.
     fn nothing_left(&self) -> Failure {
-        self.attempts
-            .verdict()
-            .unwrap_or_else(|| Failure::new(Reason::NoPeers, Phase::Lookup, self.asked()))
+        if let Some(failure) = self.attempts.verdict() {
+            return failure;
+        }
+        match self.libtorrent.error() {
+            Some(error) if !self.stations.options.strategy.uses_direct() => Failure::new(
+                Reason::Internal,
+                Phase::Lookup,
+                format!("libtorrent: {error}"),
+            ),
+            _ => Failure::new(Reason::NoPeers, Phase::Lookup, self.asked()),
+        }
+    }
+
+    /// Whether the DHT was to be asked, and no node of it has ever answered.
+    fn dht_is_silent(&self) -> bool {
+        let libtorrent = self.stations.libtorrent.as_ref();
+        self.stations.options.dht
+            && libtorrent.is_none_or(|arm| !matches!(arm.health().dht, DhtHealth::Ready { .. }))
     }
 
     /// Who was asked for peers, for a hash that has none.

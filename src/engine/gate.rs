@@ -30,10 +30,17 @@ pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
     if let Some(stored) = stations.stored(&wanted.infohash).await {
         // What was stored was verified; a row that does not read any more is fetched again.
         if let Ok(info) = Info::parse(&stored.info) {
+            let mut trackers = wanted.trackers.clone();
+            trackers.extend(
+                stored
+                    .trackers
+                    .into_iter()
+                    .filter(|t| !wanted.trackers.contains(t)),
+            );
             let resolved = Resolved {
                 info,
                 raw: stored.info,
-                trackers: stored.trackers,
+                trackers,
                 origin: Origin::Store,
             };
             return Passage::Answer(Ok(Arc::new(resolved)));
@@ -63,7 +70,9 @@ pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
     })))
 }
 
-type Results = HashMap<Infohash, watch::Receiver<Option<Resolution>>>;
+/// By the 20 bytes that stand for a torrent on the wire: those of a hybrid and of its v1 hash are
+/// the same.
+type Results = HashMap<[u8; 20], watch::Receiver<Option<Resolution>>>;
 
 /// The hashes in work: whoever asks for one of them gets the same result.
 #[derive(Clone, Default)]
@@ -78,21 +87,22 @@ pub(super) enum Turn {
 /// The right, and the duty, to work on a hash; given back when dropped.
 pub(super) struct Lead {
     in_flight: InFlight,
-    infohash: Infohash,
+    wire_id: [u8; 20],
     result: watch::Sender<Option<Resolution>>,
 }
 
 impl InFlight {
-    pub(super) fn enter(&self, infohash: Infohash) -> Turn {
+    pub(super) fn enter(&self, infohash: &Infohash) -> Turn {
+        let wire_id = infohash.wire_id();
         let mut results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(receiver) = results.get(&infohash) {
+        if let Some(receiver) = results.get(&wire_id) {
             return Turn::Join(receiver.clone());
         }
         let (result, receiver) = watch::channel(None);
-        results.insert(infohash, receiver);
+        results.insert(wire_id, receiver);
         Turn::First(Lead {
             in_flight: self.clone(),
-            infohash,
+            wire_id,
             result,
         })
     }
@@ -112,6 +122,6 @@ impl Drop for Lead {
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.infohash);
+            .remove(&self.wire_id);
     }
 }

@@ -69,7 +69,12 @@ impl Engine {
                 };
                 let (engine, results) = (engine.clone(), results.clone());
                 engine.clone().spawn(async move {
-                    let resolution = engine.resolve(wanted).await;
+                    let asked = wanted.clone();
+                    // In a task of its own, so that a panic costs one hash, and is reported.
+                    let work = tokio::spawn(async move { engine.resolve(wanted).await });
+                    let resolution = work.await.unwrap_or_else(|error| {
+                        super::internal(&asked, format!("the task that worked on it: {error}"))
+                    });
                     // Nobody listens any more: the result is in the store.
                     let _ = results.send(resolution).await;
                     drop(slot);

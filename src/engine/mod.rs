@@ -36,7 +36,6 @@ pub use options::{Options, Strategy};
 use crate::libtorrent::{Health, Libtorrent, SessionError};
 use crate::store::Store;
 use crate::torrent::{Failure, Phase, Reason};
-use attempt::Ended;
 use gate::{InFlight, Passage, Turn};
 use station::Stations;
 
@@ -64,7 +63,7 @@ impl Engine {
     /// arm is left, the engine goes on with that, and says so.
     pub fn start(options: Options, store: Option<Store>) -> Result<Self, EngineError> {
         let needs_libtorrent =
-            options.strategy.uses_libtorrent() || options.dht || options.trackers.is_some();
+            options.strategy.uses_libtorrent() || options.dht || options.trackers;
         let libtorrent = match needs_libtorrent.then(|| Libtorrent::open(&options.libtorrent)) {
             None => None,
             Some(Ok(libtorrent)) => Some(libtorrent),
@@ -99,21 +98,19 @@ impl Engine {
     /// Resolves one hash, or joins whoever does. Returns once the result is durable.
     pub async fn resolve(&self, wanted: Wanted) -> Resolution {
         let started = Instant::now();
-        match self.in_flight.enter(wanted.infohash) {
+        match self.in_flight.enter(&wanted.infohash) {
             Turn::Join(mut result) => {
                 let joined = result
                     .wait_for(Option::is_some)
                     .await
                     .ok()
                     .and_then(|r| r.clone());
-                joined.unwrap_or_else(|| {
-                    let failure = Failure::new(
-                        Reason::Internal,
-                        Phase::Lookup,
-                        "the task that worked on it has ended without a result",
-                    );
-                    failed(&wanted, failure, started.elapsed())
-                })
+                let lost = || internal(&wanted, "the task that worked on it has ended");
+                Resolution {
+                    infohash: wanted.infohash,
+                    elapsed: started.elapsed(),
+                    ..joined.unwrap_or_else(lost)
+                }
             }
             Turn::First(lead) => {
                 let mut resolution = self.work(wanted).await;
@@ -126,74 +123,43 @@ impl Engine {
 
     async fn work(&self, wanted: Wanted) -> Resolution {
         let stations = &self.stations;
-        let infohash = wanted.infohash;
-        let wanted = Arc::new(wanted);
-        let mut failures = match gate::check(stations, &wanted).await {
-            Passage::Answer(result) => {
-                return Resolution {
-                    infohash,
-                    result,
-                    elapsed: Duration::ZERO,
-                    store_error: None,
-                };
-            }
+        let failures = match gate::check(stations, &wanted).await {
+            Passage::Answer(result) => return resolution(&wanted, result, None),
             Passage::Open { failures } => failures,
         };
+        let wanted = Arc::new(wanted);
         let mut delays = backon::ExponentialBuilder::default()
             .with_jitter()
             .with_max_times(usize::try_from(stations.options.retries).unwrap_or(usize::MAX))
             .build();
         loop {
-            let ended = attempt::run(stations, &wanted).await;
+            let mut ended = attempt::run(stations, &wanted).await;
+            // A try that is followed by another is no failure of the hash yet.
+            let delay = ended.retry().then(|| delays.next()).flatten();
+            ended.says_nothing |= delay.is_some();
             let recorded = record::record(stations, &wanted, &ended, failures).await;
-            let store_error = recorded.error;
-            let failure = match ended {
-                Ended {
-                    result: Ok(fetched),
-                    ..
-                } => {
-                    let resolved = Resolved {
-                        info: fetched.info,
-                        raw: fetched.raw,
-                        trackers: wanted.trackers.clone(),
-                        origin: Origin::Peer(fetched.arm, fetched.peer),
-                    };
-                    let result = Ok(Arc::new(resolved));
-                    return Resolution {
-                        infohash,
-                        result,
-                        elapsed: Duration::ZERO,
-                        store_error,
-                    };
-                }
-                Ended {
-                    result: Err(failure),
-                    attempts,
-                } => Unresolved {
-                    attempts: choose::funnel(attempts.iter().filter_map(|a| a.outcome)),
-                    retry_at_ms: recorded.retry_at_ms,
-                    failure,
-                },
-            };
-            let again = failure.failure.reason.is_retryable()
-                && failure.failure.reason != Reason::Cancelled;
-            if again
-                && let Some(delay) = delays.next()
+            if let Some(delay) = delay
                 && self
                     .until_stopped(tokio::time::sleep(delay))
                     .await
                     .is_some()
             {
-                failures = failures.saturating_add(1);
                 continue;
             }
-            let result = Err(Arc::new(failure));
-            return Resolution {
-                infohash,
-                result,
-                elapsed: Duration::ZERO,
-                store_error,
+            let result = match ended.result {
+                Ok(fetched) => Ok(Arc::new(Resolved {
+                    info: fetched.info,
+                    raw: fetched.raw,
+                    trackers: wanted.trackers.clone(),
+                    origin: Origin::Peer(fetched.arm, fetched.peer),
+                })),
+                Err(failure) => Err(Arc::new(Unresolved {
+                    attempts: choose::funnel(ended.attempts.iter().filter_map(|a| a.outcome)),
+                    retry_at_ms: recorded.retry_at_ms,
+                    failure,
+                })),
             };
+            return resolution(&wanted, result, recorded.error);
         }
     }
 
@@ -225,16 +191,25 @@ impl Engine {
     }
 }
 
-fn failed(wanted: &Wanted, failure: Failure, elapsed: Duration) -> Resolution {
+fn resolution(
+    wanted: &Wanted,
+    result: Result<Arc<Resolved>, Arc<Unresolved>>,
+    store_error: Option<String>,
+) -> Resolution {
+    Resolution {
+        infohash: wanted.infohash,
+        result,
+        elapsed: Duration::ZERO,
+        store_error,
+    }
+}
+
+/// A hash whose task has ended by a fault of this program.
+fn internal(wanted: &Wanted, detail: impl Into<String>) -> Resolution {
     let unresolved = Unresolved {
-        failure,
+        failure: Failure::new(Reason::Internal, Phase::Lookup, detail),
         attempts: [].into(),
         retry_at_ms: None,
     };
-    Resolution {
-        infohash: wanted.infohash,
-        result: Err(Arc::new(unresolved)),
-        elapsed,
-        store_error: None,
-    }
+    resolution(wanted, Err(Arc::new(unresolved)), None)
 }

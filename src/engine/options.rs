@@ -34,6 +34,10 @@ impl Strategy {
 
 /// Everything that the engine can be told.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Options {
     /// Which arm fetches.
     pub strategy: Strategy,
@@ -55,8 +59,8 @@ pub struct Options {
     pub lookup_timeout: Duration,
     /// Ask the DHT for peers.
     pub dht: bool,
-    /// Ask the trackers of a magnet, and these, for peers.
-    pub trackers: Option<Vec<String>>,
+    /// Ask the trackers of a hash for peers.
+    pub trackers: bool,
     /// Take loopback and private addresses as peers.
     pub allow_local_peers: bool,
     /// The direct arm's.

@@ -48,11 +48,11 @@ pub(super) async fn record(
             peer: Some(fetched.peer),
         })),
         Err(failure) => match failed(failure, failures, at_ms) {
-            Some(failed) => {
+            Some(failed) if !ended.says_nothing => {
                 retry_at_ms = Some(failed.retry_at_ms);
                 RecordResult::Failed(failed)
             }
-            None => RecordResult::AttemptsOnly,
+            _ => RecordResult::AttemptsOnly,
         },
     };
     let Some(store) = &stations.store else {

@@ -156,6 +156,9 @@ pub(crate) mod ffi {
         /// Removes every torrent and ends the session. Waits for its threads.
         fn close(self: &Session) -> Result<()>;
 
+        /// Ends the process at once, without exit handlers.
+        fn exit_now(code: i32);
+
         /// The default of a setting, as text; an unknown name is an error.
         fn default_setting(name: &str) -> Result<String>;
         /// The version of the libtorrent that is loaded.

@@ -102,16 +102,16 @@ fn libtorrent(code: i32, phase: Phase) -> Reason {
         // invalid_info_hash; also what libtorrent says of a handshake that is none
         39 => Reason::WrongInfohash,
         47 => Reason::SelfConnection,
-        // no_memory
-        45 => Reason::Internal,
+        // no_memory; too_many_connections: a limit of ours
+        45 | 90 => Reason::Internal,
         // unsupported_encryption_mode, unsupported_encryption_mode_selected
         73 | 74 => Reason::EncryptionRequired,
         // duplicate_peer_id: the same client, under another address or way
         79 => Reason::Closed,
         // banned_by_ip_filter, peer_banned, banned_by_port_filter
         89 | 91 | 114 => Reason::Blocked,
-        // too_many_connections, stopping_torrent, session_is_closing, optimistic_disconnect
-        90 | 92 | 96 | 97 => Reason::Cancelled,
+        // session_is_closing, stopping_torrent, session_closing, optimistic_disconnect
+        18 | 92 | 96 | 97 => Reason::Cancelled,
         _ if phase == Phase::Connect => Reason::Unreachable,
         _ => Reason::ProtocolViolation,
     }

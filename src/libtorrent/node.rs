@@ -234,7 +234,11 @@ impl Node {
         let replaced = is_taken
             && addr.port() != 0
             && state.listen.iter_mut().any(|listen| {
-                let is_this = *listen == addr;
+                // libtorrent names each interface of an unspecified address.
+                let is_any = listen.ip().is_unspecified()
+                    && listen.is_ipv4() == addr.is_ipv4()
+                    && listen.port() == addr.port();
+                let is_this = *listen == addr || is_any;
                 if is_this {
                     listen.set_port(0);
                 }

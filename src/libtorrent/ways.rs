@@ -4,7 +4,7 @@
 //! is tried over uTP as well; one that hangs up on the plain handshake is tried again encrypted, and
 //! over uTP where it hangs up on that too.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::bridge::{Event, EventKind};
@@ -15,6 +15,9 @@ use crate::torrent::{Failure, PeerAddr, PeerSource, Phase, Reason};
 
 /// How long TCP may take to connect before uTP is tried beside it.
 const UTP_JOINS_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a tracker that failed at one address may still answer at another.
+const TRACKER_GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 struct Peer {
@@ -36,8 +39,9 @@ pub(crate) struct Ways {
     peers: HashMap<PeerAddr, Peer>,
     /// Peers with an open way.
     open_peers: usize,
-    /// Trackers that have neither answered nor failed.
-    trackers: HashSet<String>,
+    /// Trackers that have not answered, and since when each has failed. libtorrent announces from
+    /// every address it listens at, and tells each failure: an IPv4 tracker fails on IPv6 at once.
+    trackers: HashMap<String, Option<Instant>>,
     /// When TCP was begun, oldest first.
     dialled: VecDeque<(Instant, PeerAddr)>,
     /// Nobody is dialled.
@@ -51,7 +55,7 @@ pub(crate) struct Ways {
 impl Ways {
     pub(crate) fn new(trackers: &[String], lookup_only: bool) -> Self {
         Self {
-            trackers: trackers.iter().cloned().collect(),
+            trackers: trackers.iter().map(|url| (url.clone(), None)).collect(),
             lookup_only,
             ..Self::default()
         }
@@ -108,15 +112,24 @@ impl Ways {
         self.exhausted = false;
     }
 
-    /// When the next peer is due for uTP.
+    /// When the next peer is due for uTP, or a tracker that failed is given up.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.dialled
+        let utp = self
+            .dialled
             .front()
-            .map(|(begun, _)| *begun + UTP_JOINS_AFTER)
+            .map(|(begun, _)| *begun + UTP_JOINS_AFTER);
+        let trackers = self
+            .trackers
+            .values()
+            .flatten()
+            .map(|failed| *failed + TRACKER_GRACE);
+        utp.into_iter().chain(trackers).min()
     }
 
     /// The peers that TCP has not reached in time.
     pub(crate) fn due(&mut self, now: Instant) -> Dial {
+        self.trackers
+            .retain(|_, failed| failed.is_none_or(|failed| now < failed + TRACKER_GRACE));
         let mut late = Vec::new();
         while let Some(&(begun, addr)) = self.dialled.front() {
             if now < begun + UTP_JOINS_AFTER {
@@ -161,7 +174,13 @@ impl Ways {
         }
         let addr = PeerAddr::from(event.peer);
         let elapsed = Duration::from_micros(event.micros);
+        let is_open = self
+            .peers
+            .get(&addr)
+            .is_some_and(|peer| peer.open & way.bit() != 0);
         match event.kind {
+            // Of a connection that libtorrent made on its own, and whose end is nobody's business.
+            EventKind::Connected | EventKind::Handshake | EventKind::Extension if !is_open => {}
             EventKind::PeerFound => self.found(addr, events::source(event.number), way, now),
             EventKind::Connected => {
                 if let Some(peer) = self.peers.get_mut(&addr) {
@@ -190,9 +209,21 @@ impl Ways {
                 });
             }
             EventKind::TrackerReply => {
-                self.tracker(event.text, Ok(u32::try_from(event.number).unwrap_or(0)));
+                self.trackers.remove(&event.text);
+                self.out.push_back(FetchEvent::Tracker {
+                    url: event.text,
+                    result: Ok(u32::try_from(event.number).unwrap_or(0)),
+                });
             }
-            EventKind::TrackerError => self.tracker(event.text, Err(event.detail)),
+            EventKind::TrackerError => {
+                if let Some(failed) = self.trackers.get_mut(&event.text) {
+                    failed.get_or_insert(now);
+                }
+                self.out.push_back(FetchEvent::Tracker {
+                    url: event.text,
+                    result: Err(event.detail),
+                });
+            }
             _ => {}
         }
         None
@@ -213,11 +244,6 @@ impl Ways {
         }
     }
 
-    fn tracker(&mut self, url: String, result: Result<u32, String>) {
-        self.trackers.remove(&url);
-        self.out.push_back(FetchEvent::Tracker { url, result });
-    }
-
     fn fail(
         &mut self,
         addr: PeerAddr,
@@ -232,7 +258,7 @@ impl Ways {
         }
         let next = match way {
             _ if peer.inbound => None,
-            Way::Tcp if failure.reason == Reason::Internal => None,
+            _ if failure.reason == Reason::Internal => None,
             Way::Tcp if failure.phase == Phase::Connect => Some(Way::Utp),
             Way::Tcp if asks_for_encryption(&failure) => Some(Way::TcpMse),
             // A client with TCP switched off may still accept, and hang up on, a TCP connection.

@@ -12,6 +12,7 @@ mod peer;
 pub use file_name::safe_file_name;
 pub use info::{FileEntry, Info, InfoError, MetaVersion};
 pub use infohash::{Infohash, InfohashError};
+pub(crate) use magnet::is_tracker;
 pub use magnet::{Magnet, MagnetError};
 pub use metainfo::{MetainfoError, split, torrent_file};
 pub use outcome::{Arm, Category, Failure, Phase, Reason};

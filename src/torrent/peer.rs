@@ -53,15 +53,14 @@ impl PeerAddr {
     }
 
     /// Whether this is a loopback, private or link-local address with a port above 0: one that
-    /// `--allow-local-peers` opens.
+    /// `--allow-local-peers` opens. Not of IPv6's link-local ones: without an interface's name
+    /// nobody can connect to them.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.port() != 0
             && match self.ip() {
                 IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-                IpAddr::V6(ip) => {
-                    ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
-                }
+                IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
             }
     }
 }

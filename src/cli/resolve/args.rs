@@ -8,7 +8,7 @@ use crate::cli::file_limit;
 use crate::cli::output::Format;
 use crate::engine::{Options, Strategy};
 use crate::store::StoreUrl;
-use crate::torrent::PeerHint;
+use crate::torrent::{PeerHint, is_tracker};
 use crate::{direct, libtorrent};
 
 /// Nodes that introduce a newcomer to the public DHT.
@@ -42,8 +42,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "ADDR")]
     peer: Vec<PeerHint>,
     /// A tracker to ask for every hash: http, https or udp (repeatable)
-    #[arg(long, value_name = "URL")]
-    tracker: Vec<String>,
+    #[arg(long, value_name = "URL", value_parser = tracker)]
+    pub(super) tracker: Vec<String>,
     /// A DHT node to start from, instead of the public routers (repeatable)
     #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]
     bootstrap: Vec<String>,
@@ -93,6 +93,7 @@ pub(in crate::cli) struct Args {
 pub(super) struct Run {
     pub(super) inputs: Vec<String>,
     pub(super) peers: Vec<PeerHint>,
+    pub(super) trackers: Vec<String>,
     pub(super) options: Options,
 }
 
@@ -109,6 +110,11 @@ impl Args {
                 .map(Some)
                 .map_err(|error| error.to_string()),
         }
+    }
+
+    /// Whether results are kept in a store.
+    pub(super) fn has_store(&self) -> bool {
+        self.store.as_deref() != Some("none")
     }
 
     pub(super) fn into_run(self) -> Run {
@@ -138,7 +144,7 @@ impl Args {
             connect_timeout: direct.connect_timeout,
             handshake_timeout: direct.handshake_timeout,
             transfer_timeout: direct.transfer_timeout,
-            connections_limit: u32::try_from(connections / 2).unwrap_or(u32::MAX),
+            connections_limit: u32::try_from(connections / 4).unwrap_or(u32::MAX),
             ..libtorrent::Settings::loopback()
         };
         let options = Options {
@@ -152,7 +158,7 @@ impl Args {
             stagger: Duration::from_millis(200),
             lookup_timeout: Duration::from_secs(10),
             dht: !self.no_dht,
-            trackers: (!self.no_trackers).then_some(self.tracker),
+            trackers: !self.no_trackers,
             allow_local_peers: self.allow_local_peers,
             direct,
             libtorrent,
@@ -160,6 +166,7 @@ impl Args {
         Run {
             inputs: self.inputs,
             peers: self.peer,
+            trackers: self.tracker,
             options,
         }
     }
@@ -173,6 +180,14 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
         }
         Ok(duration) => Ok(duration),
         Err(error) => Err(format!("{error}; write it as in 60s, 1m30s or 500ms")),
+    }
+}
+
+fn tracker(text: &str) -> Result<String, String> {
+    if is_tracker(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the URL of an http, https or udp tracker".to_owned())
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) struct Report {
     reasons: BTreeMap<Reason, u64>,
     /// Results that are neither in the store nor in a file that was asked for.
     store_errors: u64,
+    has_store: bool,
     file_errors: u64,
     rescued: Option<TorrentFiles>,
     output_gone: bool,
@@ -58,6 +59,7 @@ impl Report {
             malformed: 0,
             reasons: BTreeMap::new(),
             store_errors: 0,
+            has_store: args.has_store(),
             file_errors: 0,
             rescued: None,
             output_gone: false,
@@ -117,11 +119,13 @@ impl Report {
     /// Sees to it that a result is kept somewhere: in the store, and in the file asked for; where
     /// both fail, in a directory of its own.
     fn keep(&mut self, infohash: Infohash, resolved: &Resolved, store_error: Option<&str>) {
-        let mut kept = store_error.is_none();
+        let mut kept = self.has_store && store_error.is_none();
+        let mut unwritten = false;
         if let Some(files) = &self.files {
             match files.write(infohash, resolved) {
                 Ok(_) => kept = true,
                 Err(error) => {
+                    unwritten = true;
                     self.file_errors += 1;
                     if self.file_errors == 1 {
                         say(format_args!("{infohash}.torrent can't be written: {error}"));
@@ -132,7 +136,9 @@ impl Report {
         if let Some(error) = store_error {
             self.store_error(error);
         }
-        if !kept && !matches!(resolved.origin, Origin::Store) {
+        // Without a store and without -o, nobody asked for it to be kept.
+        let wanted = unwritten || store_error.is_some();
+        if wanted && !kept && !matches!(resolved.origin, Origin::Store) {
             self.rescue(infohash, resolved);
         }
     }
@@ -185,7 +191,11 @@ impl Report {
         ));
     }
 
-    pub(super) fn output_is_gone(&mut self) {
+    /// Stdout can't be written to any more. That its reader has gone needs no words.
+    pub(super) fn output_is_gone(&mut self, error: &io::Error) {
+        if !self.output_gone && error.kind() != io::ErrorKind::BrokenPipe {
+            say(format_args!("results can't be written to stdout: {error}"));
+        }
         self.output_gone = true;
     }
 
@@ -207,12 +217,20 @@ impl Report {
                  (--bootstrap HOST:PORT names other nodes, --no-dht goes without)"
             ));
         }
+        // Each hash ends in a result; if not, the run is not to be trusted.
+        let lost = self
+            .counts
+            .wanted
+            .saturating_sub(self.counts.resolved + self.counts.failed);
+        if lost > 0 && !interrupted && !self.output_gone {
+            say(format_args!("{lost} hashes have ended without a result"));
+        }
         if interrupted {
             say(format_args!(
                 "interrupted: what was resolved is kept; the same command goes on"
             ));
             Exit::Interrupted
-        } else if self.output_gone || self.store_errors > 0 || self.file_errors > 0 {
+        } else if self.output_gone || self.store_errors > 0 || self.file_errors > 0 || lost > 0 {
             Exit::Failed
         } else if self.malformed > 0 && (self.strict || self.counts.wanted == 0) {
             Exit::Usage

@@ -14,7 +14,6 @@ use crate::discovery::Peers;
 use crate::engine::Options;
 use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, DirectStart, Engaged};
-use crate::engine::station::Stations;
 use crate::torrent::{Arm, PeerAddr, Phase};
 
 /// Direct attempts that run. Dropping one closes its connection.
@@ -44,12 +43,15 @@ impl DirectSide {
         }
     }
 
-    /// When it may try the next peer, if it has room for one.
-    pub(super) fn due(&self, running: usize, stations: &Stations) -> Option<Instant> {
-        let room = running < stations.options.peers_at_once;
-        self.start
-            .filter(|_| room)
-            .map(|start| start.max(self.pace.due()))
+    /// When it may try the next peer, if there is one.
+    pub(super) fn due(
+        &self,
+        peers: &Peers,
+        engaged: &HashMap<PeerAddr, Engaged>,
+    ) -> Option<Instant> {
+        let start = self.start?;
+        choose::next_peer(peers, &self.tried, engaged)?;
+        Some(start.max(self.pace.due()))
     }
 
     pub(super) fn has_none_left(
@@ -85,11 +87,10 @@ impl<'a> Work<'a> {
     pub(super) fn start_direct(&mut self, running: &mut Running<'a>) {
         let now = Instant::now();
         let stations = self.stations;
-        while self
-            .direct
-            .due(running.len(), stations)
-            .is_some_and(|due| due <= now)
-        {
+        if self.direct.start.is_none_or(|start| start > now) {
+            return;
+        }
+        while running.len() < stations.options.peers_at_once && self.direct.pace.due() <= now {
             let engaged = self.libtorrent.engaged();
             let Some(peer) = choose::next_peer(&self.peers, &self.direct.tried, engaged) else {
                 return;
@@ -136,6 +137,10 @@ impl<'a> Work<'a> {
     pub(super) fn direct_out_of_time(&mut self) {
         let limit = self.stations.options.timeout;
         for (peer, (progress, since)) in std::mem::take(&mut self.direct.progress) {
+            // Without a free connection nobody was asked, and nothing is known of the peer.
+            if progress.phase() == Phase::Lookup {
+                continue;
+            }
             let failure = choose::out_of_time(progress.phase(), limit);
             let facts = Facts {
                 arm: Arm::Direct,

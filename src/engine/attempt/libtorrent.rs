@@ -20,6 +20,8 @@ pub(super) struct LibtorrentSide {
     /// Whether it may dial, or only finds peers.
     dials: bool,
     trackers: bool,
+    /// Why it could not take the hash.
+    error: Option<String>,
     /// It has said that it has nobody left to try or to ask.
     exhausted: bool,
     pace: Pace,
@@ -55,6 +57,7 @@ impl LibtorrentSide {
             fetch: None,
             dials: false,
             trackers: false,
+            error: None,
             exhausted: false,
             pace: Pace::new(now, stations.options.stagger),
             given: HashSet::new(),
@@ -62,10 +65,11 @@ impl LibtorrentSide {
             engaged: HashMap::new(),
         };
         let dials = stations.options.strategy.uses_libtorrent();
-        let mut trackers = Vec::new();
-        if let Some(further) = &stations.options.trackers {
-            trackers.extend(wanted.trackers.iter().chain(further).cloned());
-        }
+        let trackers = if stations.options.trackers {
+            wanted.trackers.clone()
+        } else {
+            Vec::new()
+        };
         let Some(libtorrent) = &stations.libtorrent else {
             return side;
         };
@@ -84,13 +88,20 @@ impl LibtorrentSide {
                 side.fetch = Some(fetch);
                 side.dials = dials;
             }
-            Err(error) => tracing::warn!("libtorrent can't take {}: {error}", wanted.infohash),
+            Err(error) => {
+                tracing::warn!("libtorrent can't take {}: {error}", wanted.infohash);
+                side.error = Some(error.to_string());
+            }
         }
         side
     }
 
     pub(super) fn dials(&self) -> bool {
         self.dials
+    }
+
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
     }
 
     pub(super) fn asks_trackers(&self) -> bool {
@@ -167,6 +178,7 @@ impl Work<'_> {
             // The session has ended: what it had in hand is the direct arm's now.
             self.libtorrent.fetch = None;
             self.libtorrent.dials = false;
+            self.libtorrent.error = Some("its session has ended".to_owned());
             self.libtorrent.engaged.clear();
             self.libtorrent.in_hand.clear();
             self.hasten_direct("libtorrent has stopped");
@@ -176,11 +188,11 @@ impl Work<'_> {
             FetchEvent::Peer { addr, source } => {
                 if self.peers.add(addr, source) {
                     self.explain(format_args!("{addr} from {}", source.as_str()));
-                    self.libtorrent.exhausted = false;
-                    if self.libtorrent.dials {
-                        // libtorrent dials what it learns by itself.
-                        self.libtorrent.enter(addr, Phase::Connect);
-                    }
+                }
+                self.libtorrent.exhausted = false;
+                // libtorrent dials what it learns by itself.
+                if self.libtorrent.dials && !self.libtorrent.given.contains(&addr) {
+                    self.libtorrent.enter(addr, Phase::Connect);
                 }
             }
             FetchEvent::Connected { addr, .. } => {
@@ -210,6 +222,7 @@ impl Work<'_> {
                     self.explain(format_args!("libtorrent gave up {addr}: {failure}"));
                     let failed = Engaged::Failed(failure.reason);
                     self.libtorrent.engaged.insert(addr, failed);
+                    self.libtorrent.given.insert(addr);
                     self.libtorrent_ended(addr, Some(failure));
                 }
             }

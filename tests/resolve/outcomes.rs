@@ -1,21 +1,9 @@
 //! What a user is told about each kind of peer, and what bad peers cost beside a good one.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a fault here is to fail the test"
-)]
-
-#[cfg(test)]
-mod metafetch;
-#[cfg(test)]
-mod swarm;
-
 use std::time::Duration;
 
-use metafetch::Resolve;
-use swarm::{Behaviour, Invalid, Swarm, TestTorrent};
+use crate::command::Resolve;
+use crate::swarm::{Behaviour, Invalid, Swarm, TestTorrent};
 
 /// Three blocks, so that a peer can stall between two.
 const METADATA: usize = 40_000;

@@ -1,21 +1,9 @@
 //! A full disk: on a file system of its own, as small as the test wants it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a fault here is to fail the test"
-)]
-
-#[cfg(test)]
-mod metafetch;
-#[cfg(test)]
-mod swarm;
-
 use std::path::Path;
 
-use metafetch::Resolve;
-use swarm::{Behaviour, Swarm, TestTorrent};
+use crate::command::Resolve;
+use crate::swarm::{Behaviour, Swarm, TestTorrent};
 
 /// Runs `resolve` with a file system of that size at `directory`. `None` where this system lets an
 /// ordinary user mount nothing, not even in a namespace of his own.

@@ -16,17 +16,17 @@ use tokio::process::{Child, Command};
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// The exit code; 1000 + the signal where one ended it.
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
-    pub elapsed: Duration,
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) elapsed: Duration,
 }
 
 impl Run {
     /// The JSON lines.
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         self.stdout
             .lines()
             .map(|line| serde_json::from_str(line).expect(line))
@@ -34,14 +34,14 @@ impl Run {
     }
 
     /// The one JSON line there is.
-    pub fn line(&self) -> Value {
+    pub(crate) fn line(&self) -> Value {
         let mut lines = self.lines();
         assert_eq!(lines.len(), 1, "{self:#?}");
         lines.remove(0)
     }
 
     /// The reason of the one hash, which failed.
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         let line = self.line();
         assert_eq!(line["status"], "failed", "{self:#?}");
         line["reason"].as_str().unwrap().to_owned()
@@ -49,7 +49,7 @@ impl Run {
 }
 
 /// `metafetch resolve`, which talks to nobody unless told to: no DHT, no trackers, no store.
-pub struct Resolve {
+pub(crate) struct Resolve {
     args: Vec<String>,
     store: String,
     dht: bool,
@@ -57,7 +57,7 @@ pub struct Resolve {
 }
 
 impl Resolve {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             args: Vec::new(),
             store: "none".into(),
@@ -66,45 +66,45 @@ impl Resolve {
         }
     }
 
-    pub fn arg(mut self, arg: impl std::fmt::Display) -> Self {
+    pub(crate) fn arg(mut self, arg: impl std::fmt::Display) -> Self {
         self.args.push(arg.to_string());
         self
     }
 
-    pub fn strategy(self, strategy: &str) -> Self {
+    pub(crate) fn strategy(self, strategy: &str) -> Self {
         self.arg("--strategy").arg(strategy)
     }
 
-    pub fn peer(self, peer: SocketAddr) -> Self {
+    pub(crate) fn peer(self, peer: SocketAddr) -> Self {
         self.arg("--peer").arg(peer)
     }
 
-    pub fn tracker(mut self, url: &str) -> Self {
+    pub(crate) fn tracker(mut self, url: &str) -> Self {
         self.trackers = true;
         self.arg("--tracker").arg(url)
     }
 
     /// Asks the trackers of the magnets.
-    pub fn trackers(mut self) -> Self {
+    pub(crate) fn trackers(mut self) -> Self {
         self.trackers = true;
         self
     }
 
-    pub fn bootstrap(mut self, node: SocketAddr) -> Self {
+    pub(crate) fn bootstrap(mut self, node: SocketAddr) -> Self {
         self.dht = true;
         self.arg("--bootstrap").arg(node)
     }
 
-    pub fn out(self, directory: &Path) -> Self {
+    pub(crate) fn out(self, directory: &Path) -> Self {
         self.arg("-o").arg(directory.display())
     }
 
-    pub fn store(mut self, file: &Path) -> Self {
+    pub(crate) fn store(mut self, file: &Path) -> Self {
         self.store = file.display().to_string();
         self
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_metafetch"));
         command
             .arg("resolve")
@@ -124,11 +124,11 @@ impl Resolve {
         command
     }
 
-    pub fn start(&self) -> Child {
+    pub(crate) fn start(&self) -> Child {
         self.command().spawn().unwrap()
     }
 
-    pub async fn run(&self) -> Run {
+    pub(crate) async fn run(&self) -> Run {
         let started = Instant::now();
         let output = self.command().output().await.unwrap();
         let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);

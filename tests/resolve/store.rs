@@ -1,22 +1,10 @@
 //! What the store remembers, and what happens to results when it, or the run, breaks.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a fault here is to fail the test"
-)]
-
-#[cfg(test)]
-mod metafetch;
-#[cfg(test)]
-mod swarm;
-
 use std::path::Path;
 use std::time::Duration;
 
-use metafetch::Resolve;
-use swarm::{Behaviour, Swarm, TestTorrent};
+use crate::command::Resolve;
+use crate::swarm::{Behaviour, Swarm, TestTorrent};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 fn interrupt(child: &tokio::process::Child, signal: &str) {

@@ -1,22 +1,10 @@
 //! Inputs, outputs and exit codes of `metafetch resolve`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a fault here is to fail the test"
-)]
-
-#[cfg(test)]
-mod metafetch;
-#[cfg(test)]
-mod swarm;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use metafetch::Resolve;
-use swarm::{Behaviour, Swarm, TestTorrent};
+use crate::command::Resolve;
+use crate::swarm::{Behaviour, Swarm, TestTorrent};
 use tokio::io::AsyncWriteExt as _;
 
 /// Whether the info key of a `.torrent` has these very bytes.

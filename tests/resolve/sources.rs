@@ -1,19 +1,7 @@
 //! Peers from every source, and torrents of every version.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a fault here is to fail the test"
-)]
-
-#[cfg(test)]
-mod metafetch;
-#[cfg(test)]
-mod swarm;
-
-use metafetch::Resolve;
-use swarm::{Behaviour, Swarm, TestTorrent};
+use crate::command::Resolve;
+use crate::swarm::{Behaviour, Swarm, TestTorrent};
 
 #[tokio::test]
 async fn peers_come_from_x_pe_in_the_magnet() {
@@ -120,6 +108,10 @@ async fn a_dht_that_never_answers_is_said_once() {
     let node = silent.local_addr().unwrap();
     let hash = TestTorrent::v1(6, 1000).hex();
     let run = Resolve::new().bootstrap(node).arg(hash).run().await;
+    assert!(
+        run.line()["retry_at"].is_null(),
+        "it says nothing about the hash: {run:#?}"
+    );
     assert_eq!((run.code, run.reason().as_str()), (3, "no_peers"));
     assert_eq!(
         run.stderr.matches("no DHT node has answered").count(),
