@@ -193,7 +193,9 @@ impl<'a> Work<'a> {
 
     /// When there is something to do again, if nothing happens before.
     fn wake_at(&self, running: usize) -> Instant {
-        let libtorrent = self.libtorrent.due(&self.peers, self.stations);
+        let libtorrent = self
+            .libtorrent
+            .due(&self.peers, self.direct.engaged(), self.stations);
         let direct = (running < self.stations.options.peers_at_once)
             .then(|| self.direct.due(&self.peers, self.libtorrent.engaged()))
             .flatten();
@@ -203,7 +205,8 @@ impl<'a> Work<'a> {
 
     /// Whether no peer is left that any arm could still try, apart from running direct attempts.
     fn is_exhausted(&self) -> bool {
-        self.libtorrent.has_none_left(&self.peers)
+        self.libtorrent
+            .has_none_left(&self.peers, self.direct.engaged())
             && self
                 .direct
                 .has_none_left(&self.peers, self.libtorrent.engaged())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Strategy;
 use crate::discovery::Peers;
-use crate::torrent::{Failure, PeerAddr, Phase, Reason};
+use crate::torrent::{Arm, Category, Failure, PeerAddr, Phase, Reason};
 
 /// When the direct arm starts, counted from the start of the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) fn direct_start(
     }
 }
 
-/// How libtorrent gets on with one peer.
+/// How an arm gets on with one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Engaged {
     /// It is trying, and has come to this phase.
@@ -45,26 +45,37 @@ pub(super) enum Engaged {
     Failed(Reason),
 }
 
-/// Whether the direct arm may fare better with a peer that libtorrent gave up for this reason.
-/// What a peer cannot do for one arm it cannot do for the other, and an address that did not
-/// answer one SYN does not answer the next; but how a conversation broke off may have been chance.
-fn is_worth_a_second_way(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::Closed
-            | Reason::Reset
-            // libtorrent says so of anything that is no BitTorrent handshake, too.
-            | Reason::WrongInfohash
-            | Reason::HandshakeTimeout
-            | Reason::TransferTimeout
-            | Reason::EncryptionRequired
-            | Reason::Internal
-    )
+/// Whether `arm` may fare better with a peer that the other one gave up for this reason. What a
+/// peer cannot do for one arm it cannot do for the other; but how a conversation broke off may have
+/// been chance, and libtorrent has other ways than TCP and plaintext.
+fn may_fare_better(arm: Arm, reason: Reason) -> bool {
+    match arm {
+        Arm::Direct => matches!(
+            reason,
+            Reason::Closed
+                | Reason::Reset
+                // libtorrent says so of anything that is no BitTorrent handshake, too.
+                | Reason::WrongInfohash
+                | Reason::HandshakeTimeout
+                | Reason::TransferTimeout
+                | Reason::EncryptionRequired
+                | Reason::Internal
+        ),
+        Arm::Libtorrent => {
+            reason == Reason::EncryptionRequired
+                || matches!(
+                    reason.category(),
+                    Category::Timeout | Category::Connection | Category::Local
+                )
+        }
+    }
 }
 
-/// The next peer for an arm that has tried some: peers that delivered before come first, then those
-/// that the other arm has not in hand, then the better source, then the address that more nodes reported.
+/// The next peer for `arm`, which has tried some, while the other one is engaged with some: peers
+/// that delivered before come first, then those that the other arm has not in hand, then the better
+/// source, then the address that more nodes reported.
 pub(super) fn next_peer(
+    arm: Arm,
     peers: &Peers,
     tried: &HashSet<PeerAddr>,
     engaged: &HashMap<PeerAddr, Engaged>,
@@ -73,7 +84,7 @@ pub(super) fn next_peer(
         .iter()
         .filter(|(addr, _)| !tried.contains(addr))
         .filter(|(addr, _)| match engaged.get(addr) {
-            Some(Engaged::Failed(reason)) => is_worth_a_second_way(*reason),
+            Some(Engaged::Failed(reason)) => may_fare_better(arm, *reason),
             Some(Engaged::In(_)) | None => true,
         })
         .min_by_key(|(addr, known)| {
@@ -192,7 +203,7 @@ mod tests {
         ]);
         let mut tried = HashSet::new();
         let mut order = Vec::new();
-        while let Some(next) = next_peer(&peers, &tried, &engaged) {
+        while let Some(next) = next_peer(Arm::Direct, &peers, &tried, &engaged) {
             tried.insert(next);
             order.push(next);
         }

@@ -334,3 +334,74 @@ async fn no_payload_file_is_ever_created() {
         assert_eq!(created, Vec::<&str>::new(), "{strategy}");
     }
 }
+
+/// Where stderr can't be written to, the results are none the worse; where stdout can't, that is
+/// said, and what was resolved is in the store.
+#[tokio::test]
+async fn streams_that_are_full() {
+    let full = || {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let swarm = Swarm::start(28);
+    let torrent = TestTorrent::v1(80, 1000);
+    let peer = swarm
+        .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+        .await;
+    let home = tempfile::tempdir().unwrap();
+    let store = home.path().join("metafetch.db");
+    let resolve = || Resolve::new().peer(peer).store(&store).arg(torrent.hex());
+
+    let mut command = resolve().arg("--explain").arg("malformed").command();
+    let child = command.stderr(full()).spawn().unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(3), "one input is malformed");
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains(r#""status":"resolved""#)
+    );
+
+    let mut command = resolve().arg("--refetch").command();
+    let child = command.stdout(full()).spawn().unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(
+        stderr.matches("can't be written to stdout").count(),
+        1,
+        "{stderr}"
+    );
+}
+
+/// A `.torrent` has the trackers that were given with the hash, now or when it was resolved.
+#[tokio::test]
+async fn trackers_of_every_mention_are_in_the_file() {
+    let swarm = Swarm::start(29);
+    let torrent = TestTorrent::v1(90, 1000);
+    let peer = swarm
+        .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+        .await;
+    let home = tempfile::tempdir().unwrap();
+    let store = home.path().join("metafetch.db");
+    let urls = ["http://127.0.0.1:1/a", "http://127.0.0.1:1/b"].map(str::to_owned);
+    let run = Resolve::new()
+        .peer(peer)
+        .store(&store)
+        .arg(torrent.magnet(&[], &urls[..1]))
+        .run()
+        .await;
+    assert_eq!(run.code, 0);
+    let run = Resolve::new()
+        .store(&store)
+        .out(home.path())
+        .arg(torrent.magnet(&[], &urls[1..]))
+        .run()
+        .await;
+    assert_eq!(run.code, 0);
+    let file = std::fs::read(home.path().join(format!("{}.torrent", torrent.hex()))).unwrap();
+    let text = String::from_utf8_lossy(&file);
+    assert!(urls.iter().all(|url| text.contains(url.as_str())), "{text}");
+}

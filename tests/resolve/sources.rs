@@ -195,3 +195,33 @@ async fn a_host_name_as_peer_is_resolved() {
         .await;
     assert_eq!(run.code, 0, "{run:#?}");
 }
+
+/// A peer that the tracker and the DHT both name takes one turn, and does not hold the hash.
+#[tokio::test]
+async fn peers_named_by_two_sources_are_tried_once() {
+    let swarm = Swarm::start(19);
+    let dht = swarm.dht(10).await;
+    let tracker = swarm.http_tracker().await;
+    let torrent = TestTorrent::v1(11, 30_000);
+    let torrents = std::slice::from_ref(&torrent);
+    for _ in 0..12 {
+        let peer = swarm.peer(Behaviour::NoUtMetadata, torrents).await;
+        dht.announce(&torrent, peer);
+        tracker.announce(&torrent, peer);
+    }
+    for strategy in ["libtorrent", "auto"] {
+        let run = Resolve::new()
+            .strategy(strategy)
+            .bootstrap(dht.bootstrap[0])
+            .tracker(&tracker.url)
+            .arg(torrent.hex())
+            .run()
+            .await;
+        assert_eq!(run.reason(), "no_ut_metadata", "{run:#?}");
+        // Each arm may have a peer in hand while the other one finds out.
+        let attempts = run.line()["attempts"]["no_ut_metadata"].as_u64().unwrap();
+        let most = if strategy == "libtorrent" { 12 } else { 24 };
+        assert!((12..=most).contains(&attempts), "{run:#?}");
+        assert!(run.elapsed.as_secs() < 20, "{strategy}: {:?}", run.elapsed);
+    }
+}

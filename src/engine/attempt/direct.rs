@@ -25,6 +25,7 @@ pub(super) struct DirectSide {
     start: Option<Instant>,
     pace: Pace,
     tried: HashSet<PeerAddr>,
+    engaged: HashMap<PeerAddr, Engaged>,
     progress: HashMap<PeerAddr, (Progress, Instant)>,
 }
 
@@ -39,6 +40,7 @@ impl DirectSide {
             start,
             pace: Pace::new(now, options.stagger),
             tried: HashSet::new(),
+            engaged: HashMap::new(),
             progress: HashMap::new(),
         }
     }
@@ -50,7 +52,7 @@ impl DirectSide {
         engaged: &HashMap<PeerAddr, Engaged>,
     ) -> Option<Instant> {
         let start = self.start?;
-        choose::next_peer(peers, &self.tried, engaged)?;
+        choose::next_peer(Arm::Direct, peers, &self.tried, engaged)?;
         Some(start.max(self.pace.due()))
     }
 
@@ -59,7 +61,12 @@ impl DirectSide {
         peers: &Peers,
         engaged: &HashMap<PeerAddr, Engaged>,
     ) -> bool {
-        self.start.is_none() || choose::next_peer(peers, &self.tried, engaged).is_none()
+        self.start.is_none()
+            || choose::next_peer(Arm::Direct, peers, &self.tried, engaged).is_none()
+    }
+
+    pub(super) fn engaged(&self) -> &HashMap<PeerAddr, Engaged> {
+        &self.engaged
     }
 
     pub(super) fn phase(&self) -> Option<Phase> {
@@ -92,11 +99,16 @@ impl<'a> Work<'a> {
         }
         while running.len() < stations.options.peers_at_once && self.direct.pace.due() <= now {
             let engaged = self.libtorrent.engaged();
-            let Some(peer) = choose::next_peer(&self.peers, &self.direct.tried, engaged) else {
+            let Some(peer) =
+                choose::next_peer(Arm::Direct, &self.peers, &self.direct.tried, engaged)
+            else {
                 return;
             };
             self.explain(format_args!("the direct arm tries {peer}"));
             self.direct.tried.insert(peer);
+            self.direct
+                .engaged
+                .insert(peer, Engaged::In(Phase::Connect));
             self.direct.pace.tried(now);
             let progress = Progress::default();
             self.direct.progress.insert(peer, (progress.clone(), now));
@@ -122,6 +134,9 @@ impl<'a> Work<'a> {
             Err(failure) => {
                 self.explain(format_args!("the direct arm gave up {peer}: {failure}"));
                 self.direct.pace.failed(Instant::now());
+                self.direct
+                    .engaged
+                    .insert(peer, Engaged::Failed(failure.reason));
                 self.attempts
                     .push(facts, self.peers.get(&peer), Some(failure));
                 None

@@ -121,20 +121,32 @@ impl LibtorrentSide {
     }
 
     /// The next peer to give it, if it may dial and has room for one.
-    fn next_peer(&self, peers: &Peers, stations: &Stations) -> Option<PeerAddr> {
+    fn next_peer(
+        &self,
+        peers: &Peers,
+        direct: &HashMap<PeerAddr, Engaged>,
+        stations: &Stations,
+    ) -> Option<PeerAddr> {
         let room = self.in_hand.len() < stations.options.peers_at_once;
-        let next = || choose::next_peer(peers, &self.given, &HashMap::new());
+        let next = || choose::next_peer(Arm::Libtorrent, peers, &self.given, direct);
         (self.dials && room).then(next).flatten()
     }
 
     /// When it may be given the next peer, if there is one.
-    pub(super) fn due(&self, peers: &Peers, stations: &Stations) -> Option<Instant> {
-        self.next_peer(peers, stations).map(|_| self.pace.due())
+    pub(super) fn due(
+        &self,
+        peers: &Peers,
+        direct: &HashMap<PeerAddr, Engaged>,
+        stations: &Stations,
+    ) -> Option<Instant> {
+        self.next_peer(peers, direct, stations)
+            .map(|_| self.pace.due())
     }
 
-    pub(super) fn has_none_left(&self, peers: &Peers) -> bool {
+    pub(super) fn has_none_left(&self, peers: &Peers, direct: &HashMap<PeerAddr, Engaged>) -> bool {
         let idle = !self.trackers && self.in_hand.is_empty();
-        let given_all = !self.dials || peers.iter().all(|(peer, _)| self.given.contains(peer));
+        let next = || choose::next_peer(Arm::Libtorrent, peers, &self.given, direct);
+        let given_all = !self.dials || next().is_none();
         self.fetch.is_none() || (given_all && (self.exhausted || idle))
     }
 
@@ -157,7 +169,9 @@ impl Work<'_> {
         let now = Instant::now();
         let mut peers = Vec::new();
         while self.libtorrent.pace.due() <= now
-            && let Some(peer) = self.libtorrent.next_peer(&self.peers, self.stations)
+            && let Some(peer) =
+                self.libtorrent
+                    .next_peer(&self.peers, self.direct.engaged(), self.stations)
         {
             let Some(known) = self.peers.get(&peer) else {
                 break;
