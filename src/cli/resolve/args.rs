@@ -140,6 +140,8 @@ impl Args {
                 state: None,
             }),
             allow_local_peers: self.allow_local_peers,
+            pex: true,
+            incoming: true,
             max_metadata_size: direct.max_metadata_size,
             connect_timeout: direct.connect_timeout,
             handshake_timeout: direct.handshake_timeout,
