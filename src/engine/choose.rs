@@ -1,7 +1,7 @@
 //! Choose: which peer an arm tries next, when the direct arm starts, and which failure speaks for a
 //! hash. Pure decisions over what is known; no I/O, no clock of its own.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::Strategy;
@@ -71,24 +71,23 @@ fn may_fare_better(arm: Arm, reason: Reason) -> bool {
     }
 }
 
-/// The next peer for `arm`, which has tried some, while the other one is engaged with some: peers
-/// that delivered before come first, then those that the other arm has not in hand, then the better
+/// The next peer for `arm`, which is or was engaged with some, as is the other one: peers that delivered before come first, then those that the other arm has not in hand, then the better
 /// source, then the address that more nodes reported.
 pub(super) fn next_peer(
     arm: Arm,
     peers: &Peers,
-    tried: &HashSet<PeerAddr>,
-    engaged: &HashMap<PeerAddr, Engaged>,
+    own: &HashMap<PeerAddr, Engaged>,
+    other: &HashMap<PeerAddr, Engaged>,
 ) -> Option<PeerAddr> {
     peers
         .iter()
-        .filter(|(addr, _)| !tried.contains(addr))
-        .filter(|(addr, _)| match engaged.get(addr) {
+        .filter(|(addr, _)| !own.contains_key(addr))
+        .filter(|(addr, _)| match other.get(addr) {
             Some(Engaged::Failed(reason)) => may_fare_better(arm, *reason),
             Some(Engaged::In(_)) | None => true,
         })
         .min_by_key(|(addr, known)| {
-            let in_hand = match engaged.get(addr) {
+            let in_hand = match other.get(addr) {
                 None | Some(Engaged::In(Phase::Connect)) => 0,
                 Some(Engaged::Failed(_)) => 1,
                 Some(Engaged::In(_)) => 2,
@@ -201,10 +200,10 @@ mod tests {
             (addr(2), Engaged::Failed(Reason::NoUtMetadata)),
             (addr(3), Engaged::In(Phase::Connect)),
         ]);
-        let mut tried = HashSet::new();
+        let mut tried = HashMap::new();
         let mut order = Vec::new();
         while let Some(next) = next_peer(Arm::Direct, &peers, &tried, &engaged) {
-            tried.insert(next);
+            tried.insert(next, Engaged::In(Phase::Connect));
             order.push(next);
         }
         assert_eq!(order, [4, 3, 5, 1, 6].map(addr), "2 can't, whoever asks");

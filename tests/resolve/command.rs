@@ -52,6 +52,9 @@ impl Run {
 pub(crate) struct Resolve {
     args: Vec<String>,
     store: String,
+    format: String,
+    listen: SocketAddr,
+    local_peers: bool,
     dht: bool,
     trackers: bool,
 }
@@ -61,6 +64,9 @@ impl Resolve {
         Self {
             args: Vec::new(),
             store: "none".into(),
+            format: "jsonl".into(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            local_peers: true,
             dht: false,
             trackers: false,
         }
@@ -104,12 +110,31 @@ impl Resolve {
         self
     }
 
+    pub(crate) fn format(mut self, format: &str) -> Self {
+        format.clone_into(&mut self.format);
+        self
+    }
+
+    /// Listens there instead of at any port of 127.0.0.1.
+    pub(crate) fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = addr;
+        self
+    }
+
+    /// Takes no loopback addresses as peers, as by default.
+    pub(crate) fn public_peers_only(mut self) -> Self {
+        self.local_peers = false;
+        self
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_metafetch"));
-        command
-            .arg("resolve")
-            .args(["--allow-local-peers", "--listen", "127.0.0.1:0"]);
-        command.args(["--store", &self.store, "--format", "jsonl"]);
+        command.arg("resolve");
+        command.args(["--store", &self.store, "--format", &self.format]);
+        command.args(["--listen", &self.listen.to_string()]);
+        if self.local_peers {
+            command.arg("--allow-local-peers");
+        }
         if !self.dht {
             command.arg("--no-dht");
         }

@@ -171,26 +171,8 @@ async fn formats() {
         "elapsed_ms",
     ];
     assert_eq!(keys, expected.into());
-    // The last --format counts in clap only where overriding is allowed, so they run on their own.
     for (format, expected) in [("table", 1), ("none", 0)] {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_metafetch"));
-        command.args([
-            "resolve",
-            "--no-dht",
-            "--no-trackers",
-            "--allow-local-peers",
-        ]);
-        command.args([
-            "--listen",
-            "127.0.0.1:0",
-            "--store",
-            "none",
-            "--format",
-            format,
-        ]);
-        command.args(["--peer", &peer.to_string(), &torrent.hex()]);
-        let output = command.output().await.unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stdout = resolve().format(format).run().await.stdout;
         assert_eq!(stdout.lines().count(), expected, "{stdout}");
         assert_eq!(stdout.contains(&torrent.hex()), expected == 1);
     }
@@ -259,30 +241,13 @@ async fn a_taken_port_is_worked_around() {
     let peer = swarm
         .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
         .await;
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_metafetch"));
-    command.args([
-        "resolve",
-        "--no-dht",
-        "--no-trackers",
-        "--allow-local-peers",
-        "--store",
-        "none",
-    ]);
-    command.args([
-        "--listen",
-        &addr.to_string(),
-        "--strategy",
-        "libtorrent",
-        "--format",
-        "jsonl",
-    ]);
-    let output = command
-        .args(["--peer", &peer.to_string(), &torrent.hex()])
-        .output()
-        .await
-        .unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let resolve = Resolve::new()
+        .listen(addr)
+        .strategy("libtorrent")
+        .peer(peer);
+    let run = resolve.arg(torrent.hex()).run().await;
+    let stderr = &run.stderr;
+    assert_eq!(run.code, 0, "{stderr}");
     assert_eq!(
         stderr.matches(&addr.port().to_string()).count(),
         1,

@@ -229,29 +229,13 @@ async fn local_addresses_are_refused_unless_allowed() {
         .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
         .await;
     for strategy in ["auto", "direct", "libtorrent"] {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_metafetch"));
-        command.args([
-            "resolve",
-            "--no-dht",
-            "--no-trackers",
-            "--listen",
-            "127.0.0.1:0",
-        ]);
-        command.args([
-            "--store",
-            "none",
-            "--format",
-            "jsonl",
-            "--strategy",
-            strategy,
-        ]);
-        let output = command
-            .args(["--peer", &peer.to_string(), &torrent.hex()])
-            .output()
-            .await
-            .unwrap();
-        assert_eq!(output.status.code(), Some(3));
-        let stdout = String::from_utf8(output.stdout).unwrap();
+        let resolve = Resolve::new()
+            .public_peers_only()
+            .strategy(strategy)
+            .peer(peer);
+        let run = resolve.arg(torrent.hex()).run().await;
+        assert_eq!(run.code, 3);
+        let stdout = &run.stdout;
         assert!(stdout.contains(r#""reason":"no_peers""#), "{stdout}");
         assert!(stdout.contains("--allow-local-peers"), "{stdout}");
     }

@@ -1,6 +1,6 @@
 //! The direct arm's part in a hash.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -24,7 +24,7 @@ pub(super) struct DirectSide {
     /// When it may start; never without.
     start: Option<Instant>,
     pace: Pace,
-    tried: HashSet<PeerAddr>,
+    /// Every peer that it has tried.
     engaged: HashMap<PeerAddr, Engaged>,
     progress: HashMap<PeerAddr, (Progress, Instant)>,
 }
@@ -39,7 +39,6 @@ impl DirectSide {
         Self {
             start,
             pace: Pace::new(now, options.stagger),
-            tried: HashSet::new(),
             engaged: HashMap::new(),
             progress: HashMap::new(),
         }
@@ -49,20 +48,20 @@ impl DirectSide {
     pub(super) fn due(
         &self,
         peers: &Peers,
-        engaged: &HashMap<PeerAddr, Engaged>,
+        libtorrent: &HashMap<PeerAddr, Engaged>,
     ) -> Option<Instant> {
         let start = self.start?;
-        choose::next_peer(Arm::Direct, peers, &self.tried, engaged)?;
+        choose::next_peer(Arm::Direct, peers, &self.engaged, libtorrent)?;
         Some(start.max(self.pace.due()))
     }
 
     pub(super) fn has_none_left(
         &self,
         peers: &Peers,
-        engaged: &HashMap<PeerAddr, Engaged>,
+        libtorrent: &HashMap<PeerAddr, Engaged>,
     ) -> bool {
         self.start.is_none()
-            || choose::next_peer(Arm::Direct, peers, &self.tried, engaged).is_none()
+            || choose::next_peer(Arm::Direct, peers, &self.engaged, libtorrent).is_none()
     }
 
     pub(super) fn engaged(&self) -> &HashMap<PeerAddr, Engaged> {
@@ -98,14 +97,13 @@ impl<'a> Work<'a> {
             return;
         }
         while running.len() < stations.options.peers_at_once && self.direct.pace.due() <= now {
-            let engaged = self.libtorrent.engaged();
+            let libtorrent = self.libtorrent.engaged();
             let Some(peer) =
-                choose::next_peer(Arm::Direct, &self.peers, &self.direct.tried, engaged)
+                choose::next_peer(Arm::Direct, &self.peers, &self.direct.engaged, libtorrent)
             else {
                 return;
             };
             self.explain(format_args!("the direct arm tries {peer}"));
-            self.direct.tried.insert(peer);
             self.direct
                 .engaged
                 .insert(peer, Engaged::In(Phase::Connect));

@@ -1,6 +1,6 @@
 //! libtorrent's part in a hash.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use tokio::time::Instant;
 
@@ -25,9 +25,8 @@ pub(super) struct LibtorrentSide {
     /// It has said that it has nobody left to try or to ask.
     exhausted: bool,
     pace: Pace,
-    /// Peers that it was given, or found by itself.
-    given: HashSet<PeerAddr>,
     in_hand: HashMap<PeerAddr, InHand>,
+    /// Every peer that it was given, or found by itself.
     engaged: HashMap<PeerAddr, Engaged>,
 }
 
@@ -60,7 +59,6 @@ impl LibtorrentSide {
             error: None,
             exhausted: false,
             pace: Pace::new(now, stations.options.stagger),
-            given: HashSet::new(),
             in_hand: HashMap::new(),
             engaged: HashMap::new(),
         };
@@ -128,7 +126,7 @@ impl LibtorrentSide {
         stations: &Stations,
     ) -> Option<PeerAddr> {
         let room = self.in_hand.len() < stations.options.peers_at_once;
-        let next = || choose::next_peer(Arm::Libtorrent, peers, &self.given, direct);
+        let next = || choose::next_peer(Arm::Libtorrent, peers, &self.engaged, direct);
         (self.dials && room).then(next).flatten()
     }
 
@@ -145,7 +143,7 @@ impl LibtorrentSide {
 
     pub(super) fn has_none_left(&self, peers: &Peers, direct: &HashMap<PeerAddr, Engaged>) -> bool {
         let idle = !self.trackers && self.in_hand.is_empty();
-        let next = || choose::next_peer(Arm::Libtorrent, peers, &self.given, direct);
+        let next = || choose::next_peer(Arm::Libtorrent, peers, &self.engaged, direct);
         let given_all = !self.dials || next().is_none();
         self.fetch.is_none() || (given_all && (self.exhausted || idle))
     }
@@ -155,7 +153,6 @@ impl LibtorrentSide {
     }
 
     fn enter(&mut self, addr: PeerAddr, phase: Phase) -> &mut InHand {
-        self.given.insert(addr);
         self.engaged.insert(addr, Engaged::In(phase));
         let in_hand = self.in_hand.entry(addr).or_insert_with(InHand::new);
         in_hand.phase = phase;
@@ -205,7 +202,7 @@ impl Work<'_> {
                 }
                 self.libtorrent.exhausted = false;
                 // libtorrent dials what it learns by itself.
-                if self.libtorrent.dials && !self.libtorrent.given.contains(&addr) {
+                if self.libtorrent.dials && !self.libtorrent.engaged.contains_key(&addr) {
                     self.libtorrent.enter(addr, Phase::Connect);
                 }
             }
@@ -236,7 +233,6 @@ impl Work<'_> {
                     self.explain(format_args!("libtorrent gave up {addr}: {failure}"));
                     let failed = Engaged::Failed(failure.reason);
                     self.libtorrent.engaged.insert(addr, failed);
-                    self.libtorrent.given.insert(addr);
                     self.libtorrent_ended(addr, Some(failure));
                 }
             }
