@@ -14,7 +14,8 @@
 //! | [`direct`] | the direct arm: our own BEP 9 client over TCP | `torrent`, `wire` |
 //! | [`libtorrent`] | the libtorrent arm: the session behind a cxx bridge | `torrent`, `wire` |
 //! | [`discovery`] | where peers come from, as one stream per hash | the arms |
-//! | [`store`] | diesel: schema, one file per table, one batching writer | `torrent` |
+//! | [`history`] | what is known of peers: facts, decay, score | `torrent` |
+//! | [`store`] | diesel: schema, one file per table, one batching writer | `torrent`, `history` |
 //! | [`engine`] | the stations, and which arm goes first | all of the above |
 //! | [`cli`] | one file per subcommand | `engine` |
 
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod direct;
 pub mod discovery;
 pub mod engine;
+pub mod history;
 pub mod libtorrent;
 pub mod store;
 pub mod torrent;

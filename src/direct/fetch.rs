@@ -29,10 +29,11 @@ pub(super) async fn fetch(
         result: Ok(Vec::new()),
         client: None,
         metadata_size: None,
-        connected: false,
+        connect_time: None,
         elapsed: Duration::ZERO,
     };
     attempt.result = run(settings, infohash, progress, &mut attempt).await;
+    attempt.connect_time = progress.connect_time();
     attempt.elapsed = start.elapsed();
     attempt
 }
@@ -44,8 +45,9 @@ async fn run(
     attempt: &mut Attempt,
 ) -> Result<Vec<u8>, Failure> {
     progress.enter(Phase::Connect);
+    let start = Instant::now();
     let mut stream = dial::dial(attempt.peer, settings.connect_timeout).await?;
-    attempt.connected = true;
+    progress.connected(start.elapsed());
 
     progress.enter(Phase::Handshake);
     let deadline = Instant::now() + settings.handshake_timeout;

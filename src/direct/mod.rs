@@ -11,8 +11,8 @@ mod exchange;
 mod fetch;
 mod pieces;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -58,15 +58,21 @@ pub struct Attempt {
     pub client: Option<String>,
     /// The metadata size the peer claimed, in bytes.
     pub metadata_size: Option<i64>,
-    /// Whether TCP was connected.
-    pub connected: bool,
+    /// How long TCP took to connect; `None` where it did not.
+    pub connect_time: Option<Duration>,
     /// From the first packet to the last.
     pub elapsed: Duration,
 }
 
 /// The phase an attempt is in, for whoever watches it from outside.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<AtomicU8>);
+pub struct Progress(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    phase: AtomicU8,
+    connect_time: OnceLock<Duration>,
+}
 
 impl Progress {
     const PHASES: [Phase; 6] = [
@@ -84,14 +90,26 @@ impl Progress {
             .position(|&p| p == phase)
             .unwrap_or_default();
         self.0
+            .phase
             .store(u8::try_from(index).unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// The phase that the attempt is in now; [`Phase::Lookup`] while it waits for a free connection.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        let index = usize::from(self.0.load(Ordering::Relaxed));
+        let index = usize::from(self.0.phase.load(Ordering::Relaxed));
         Self::PHASES.get(index).copied().unwrap_or(Phase::Lookup)
+    }
+
+    /// How long TCP took to connect; `None` before it is.
+    #[must_use]
+    pub fn connect_time(&self) -> Option<Duration> {
+        self.0.connect_time.get().copied()
+    }
+
+    fn connected(&self, after: Duration) {
+        // It is set once, since an attempt connects once.
+        let _ = self.0.connect_time.set(after);
     }
 }
 

@@ -19,8 +19,8 @@ use super::lookup::{Found, Lookup};
 use super::station::Stations;
 use super::verify::verify;
 use crate::discovery::Peers;
+use crate::history::Attempt;
 use crate::libtorrent::{DhtHealth, FetchEvent};
-use crate::store::Attempt;
 use crate::torrent::{Arm, Failure, Info, PeerAddr, Phase, Reason};
 
 /// Verified metadata, and who delivered it.

@@ -6,15 +6,16 @@ use std::time::Duration;
 use super::choose;
 use super::station::now_ms;
 use crate::discovery::Known;
-use crate::store::Attempt;
-use crate::torrent::{Arm, Failure, PeerAddr, PeerSource, Phase};
+use crate::history::Attempt;
+use crate::torrent::{Arm, Failure, PeerAddr, PeerSource, Phase, Way};
 
 /// What an arm knows of an attempt of its own.
 pub(super) struct Facts {
-    pub(super) arm: Arm,
+    pub(super) way: Way,
     pub(super) peer: PeerAddr,
     pub(super) duration: Duration,
-    pub(super) connected: bool,
+    pub(super) connect_time: Option<Duration>,
+    pub(super) why: String,
     pub(super) client: Option<String>,
     pub(super) metadata_size: Option<i64>,
 }
@@ -28,7 +29,7 @@ impl Attempts {
     pub(super) fn push(&mut self, facts: Facts, known: Option<&Known>, failure: Option<Failure>) {
         let ago = i64::try_from(facts.duration.as_millis()).unwrap_or(i64::MAX);
         let attempt = Attempt {
-            arm: facts.arm,
+            way: facts.way,
             peer: facts.peer,
             source: known.map_or(PeerSource::Inbound, |known| known.source),
             started_at_ms: now_ms().saturating_sub(ago),
@@ -45,7 +46,8 @@ impl Attempts {
                 .metadata_size
                 .and_then(|size| u64::try_from(size).ok()),
             client: facts.client,
-            connected: facts.connected,
+            connect_time: facts.connect_time,
+            why: facts.why,
         };
         self.0.push((attempt, failure));
     }
@@ -55,7 +57,7 @@ impl Attempts {
         let last = self
             .0
             .iter_mut()
-            .rfind(|(a, _)| a.arm == arm && a.peer == peer);
+            .rfind(|(a, _)| a.way.arm == arm && a.peer == peer);
         if let Some((attempt, slot)) = last {
             attempt.outcome = Some(failure.reason);
             attempt.phase = failure.phase;
@@ -70,11 +72,11 @@ impl Attempts {
         let direct: HashMap<PeerAddr, Phase> = self
             .0
             .iter()
-            .filter(|(attempt, _)| attempt.arm == Arm::Direct)
+            .filter(|(attempt, _)| attempt.way.arm == Arm::Direct)
             .map(|(attempt, _)| (attempt.peer, attempt.phase))
             .collect();
         let failures = self.0.iter().filter_map(|(attempt, failure)| {
-            let overruled = attempt.arm == Arm::Libtorrent
+            let overruled = attempt.way.arm == Arm::Libtorrent
                 && direct
                     .get(&attempt.peer)
                     .is_some_and(|phase| *phase >= attempt.phase);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::bridge::Peer;
-use crate::torrent::{Failure, PeerAddr, PeerSource};
+use crate::torrent::{self, Failure, PeerAddr, PeerSource};
 
 /// One step of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum FetchEvent {
     Connected {
         /// The peer.
         addr: PeerAddr,
+        /// The way it came about.
+        way: torrent::Way,
         /// Since it was dialled on this way.
         elapsed: Duration,
     },

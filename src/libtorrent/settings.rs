@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::bridge::{Limits, Setting};
+use crate::torrent;
 
 /// Bits of libtorrent's `alert_mask`.
 const ALERT_ERROR: u32 = 1;
@@ -130,6 +131,16 @@ impl Way {
 
     pub(crate) fn is_encrypted(self) -> bool {
         matches!(self, Self::TcpMse | Self::UtpMse)
+    }
+
+    /// The way, as whoever is outside of this module names it.
+    pub(crate) fn as_seen_outside(self) -> torrent::Way {
+        let transport = if self.is_utp() {
+            torrent::Transport::Utp
+        } else {
+            torrent::Transport::Tcp
+        };
+        torrent::Way::new(torrent::Arm::Libtorrent, transport, self.is_encrypted())
     }
 
     /// The bit of this way in a set of ways.

@@ -186,7 +186,11 @@ impl Ways {
                 if let Some(peer) = self.peers.get_mut(&addr) {
                     peer.connected = true;
                 }
-                self.out.push_back(FetchEvent::Connected { addr, elapsed });
+                self.out.push_back(FetchEvent::Connected {
+                    addr,
+                    way: way.as_seen_outside(),
+                    elapsed,
+                });
             }
             EventKind::Handshake => {
                 let client = events::client_of(&event.data);

@@ -12,13 +12,14 @@
 //! | `detail` | the particulars, at most 500 characters |
 //! | `metadata_size` | bytes, as the peer claimed them |
 //! | `client` | the name of the peer's software, at most 100 characters |
+//! | `transport`, `encrypted` | `tcp` or `utp`; whether by MSE |
+//! | `connect_ms` | how long the connection took; null where there was none |
+//! | `why` | why this peer and this way were chosen, at most 200 characters |
 //!
 //! Left out, since nothing would ever stand there: a request id beside the row's own, an end time beside
 //! the duration, a status and a retry count (each retry is a row), a quality score (it is computed
 //! from the history when it is needed), and flags for the extension protocol (`phase` and `outcome`
 //! say it).
-
-use std::time::Duration;
 
 use diesel::dsl::max;
 use diesel::prelude::*;
@@ -26,42 +27,15 @@ use diesel::prelude::*;
 use super::connection::Connection;
 use super::schema::metadata_request as table;
 use super::value::{
-    self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, bounded, clamped, keys, millis, unsigned,
+    self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded, clamped, keys, millis,
+    unsigned,
 };
-use crate::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason};
+use crate::history::Attempt;
+use crate::torrent::{Infohash, PeerAddr, Reason};
 
-/// One attempt to get the metadata of a torrent from one peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Which arm made it.
-    pub arm: Arm,
-    /// Whom it asked.
-    pub peer: PeerAddr,
-    /// Where we heard of the peer.
-    pub source: PeerSource,
-    /// When it began: UTC, milliseconds since 1970.
-    pub started_at_ms: i64,
-    /// How long it took.
-    pub duration: Duration,
-    /// How far it came.
-    pub phase: Phase,
-    /// Why it failed; `None` where the peer delivered.
-    pub outcome: Option<Reason>,
-    /// The particulars, for a human reader; the first 500 characters are kept.
-    pub detail: String,
-    /// Bytes of metadata, as the peer claimed them.
-    pub metadata_size: Option<u64>,
-    /// The name of the peer's software; the first 100 characters are kept.
-    pub client: Option<String>,
-    /// Whether a connection came about.
-    pub connected: bool,
-}
-
-impl Attempt {
-    /// The name of the outcome, as it is stored.
-    pub(super) fn outcome_name(&self) -> &'static str {
-        self.outcome.map_or(DELIVERED, Reason::as_str)
-    }
+/// The name of the outcome, as it is stored.
+pub(super) fn outcome_name(attempt: &Attempt) -> &'static str {
+    attempt.outcome.map_or(DELIVERED, Reason::as_str)
 }
 
 #[derive(Insertable)]
@@ -79,6 +53,10 @@ struct AttemptRow<'a> {
     detail: &'a str,
     metadata_size: Option<i64>,
     client: Option<&'a str>,
+    transport: &'static str,
+    encrypted: bool,
+    connect_ms: Option<i64>,
+    why: &'a str,
 }
 
 /// Adds the attempts at a hash.
@@ -95,14 +73,18 @@ pub(super) fn insert(
                 peer_ip: attempt.peer.ip().to_string(),
                 peer_port: attempt.peer.port().into(),
                 source: attempt.source.as_str(),
-                arm: attempt.arm.as_str(),
+                arm: attempt.way.arm.as_str(),
                 started_at: attempt.started_at_ms,
                 duration_ms: millis(attempt.duration),
                 phase: attempt.phase.as_str(),
-                outcome: attempt.outcome_name(),
+                outcome: outcome_name(attempt),
                 detail: bounded(&attempt.detail, DETAIL_CHARS),
                 metadata_size: attempt.metadata_size.map(clamped),
                 client: client.map(|client| bounded(client, CLIENT_CHARS)),
+                transport: value::transport_name(attempt.way.transport),
+                encrypted: attempt.way.encrypted,
+                connect_ms: attempt.connect_time.map(millis),
+                why: bounded(&attempt.why, WHY_CHARS),
             })
             .execute(connection)?;
     }

@@ -8,7 +8,6 @@ mod connection;
 mod error;
 mod failed_torrent;
 mod metadata_request;
-mod peer_facts;
 mod peer_state;
 #[cfg(test)]
 mod plans;
@@ -27,14 +26,13 @@ use diesel::QueryResult;
 
 pub use self::error::StoreError;
 pub use self::failed_torrent::FailedTorrent;
-pub use self::metadata_request::Attempt;
-pub use self::peer_facts::PeerState;
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
 pub use self::writer::{Record, RecordResult};
 
 use self::connection::{Connection, ReadPool, Target};
 use self::writer::Writer;
+use crate::history::PeerState;
 use crate::torrent::{Infohash, PeerAddr};
 
 /// How a store is opened. [`Default`] is right unless a measurement says otherwise.

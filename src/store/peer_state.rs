@@ -22,11 +22,10 @@ use std::collections::{BTreeMap, HashMap};
 use diesel::prelude::*;
 
 use super::connection::Connection;
-use super::metadata_request::Attempt;
-use super::peer_facts::PeerState;
 use super::schema::peer_state as table;
 use super::upsert;
 use super::value::{self, DELIVERED, clamped, unsigned};
+use crate::history::{Attempt, PeerState, Quantiles, Weights};
 use crate::torrent::{PeerAddr, Reason};
 
 /// Peers of one query: SQLite allows expressions of 1,000 levels, and each adds one.
@@ -50,6 +49,15 @@ pub(super) struct PeerRow {
     avg_latency_ms: Option<f64>,
     bep9_support: Option<bool>,
     needs_encryption: Option<bool>,
+    delivered_way: Option<String>,
+    failures_in_a_row: i64,
+    delivered_weight: f64,
+    unreachable_weight: f64,
+    unserved_weight: f64,
+    misbehaved_weight: f64,
+    weighed_at: i64,
+    latencies: Option<Vec<u8>>,
+    bep10_support: Option<bool>,
 }
 
 impl PeerRow {
@@ -73,6 +81,15 @@ impl PeerRow {
             avg_latency_ms: state.avg_latency_ms,
             bep9_support: state.bep9_support,
             needs_encryption: state.needs_encryption,
+            delivered_way: state.delivered_way.map(|way| way.as_str().to_owned()),
+            failures_in_a_row: state.failures_in_a_row.into(),
+            delivered_weight: state.weights.delivered,
+            unreachable_weight: state.weights.unreachable,
+            unserved_weight: state.weights.unserved,
+            misbehaved_weight: state.weights.misbehaved,
+            weighed_at: state.weights.at_ms,
+            latencies: (state.latencies.count() > 0).then(|| state.latencies.as_bytes().to_vec()),
+            bep10_support: state.bep10_support,
         }
     }
 
@@ -94,6 +111,21 @@ impl PeerRow {
             avg_latency_ms: self.avg_latency_ms,
             bep9_support: self.bep9_support,
             needs_encryption: self.needs_encryption,
+            delivered_way: self.delivered_way.as_deref().map(value::way).transpose()?,
+            failures_in_a_row: u32::try_from(self.failures_in_a_row).unwrap_or(u32::MAX),
+            weights: Weights {
+                delivered: self.delivered_weight,
+                unreachable: self.unreachable_weight,
+                unserved: self.unserved_weight,
+                misbehaved: self.misbehaved_weight,
+                at_ms: self.weighed_at,
+            },
+            latencies: self
+                .latencies
+                .as_deref()
+                .and_then(Quantiles::from_bytes)
+                .unwrap_or_default(),
+            bep10_support: self.bep10_support,
         };
         Ok((value::peer(&self.peer_ip, self.peer_port)?, state))
     }

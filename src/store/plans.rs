@@ -9,7 +9,8 @@ use diesel::prelude::*;
 use super::connection::{Connection, Target};
 use super::writer::write_all;
 use super::*;
-use crate::torrent::{Arm, PeerSource, Phase, Reason};
+use crate::history::Attempt;
+use crate::torrent::{Arm, PeerSource, Phase, Reason, Way};
 
 #[derive(diesel::QueryableByName)]
 struct Step {
@@ -65,7 +66,7 @@ fn records() -> [Record; 2] {
         peer: Some(peer),
     };
     let attempt = Attempt {
-        arm: Arm::Direct,
+        way: Way::plain(Arm::Direct),
         peer,
         source: PeerSource::Dht,
         started_at_ms: 1,
@@ -75,7 +76,8 @@ fn records() -> [Record; 2] {
         detail: "delivered".to_owned(),
         metadata_size: Some(2),
         client: None,
-        connected: true,
+        connect_time: Some(Duration::from_millis(1)),
+        why: String::new(),
     };
     let failed = FailedTorrent {
         reason: Reason::NoPeers,

@@ -21,6 +21,10 @@ diesel::table! {
         last_seen_at -> BigInt,
         resolved_at -> BigInt,
         info -> Binary,
+        validation_status -> Text,
+        comment -> Text,
+        created_by -> Text,
+        encoding -> Text,
     }
 }
 
@@ -48,6 +52,10 @@ diesel::table! {
         detail -> Text,
         metadata_size -> Nullable<BigInt>,
         client -> Nullable<Text>,
+        transport -> Text,
+        encrypted -> Bool,
+        connect_ms -> Nullable<BigInt>,
+        why -> Text,
     }
 }
 
@@ -68,6 +76,15 @@ diesel::table! {
         avg_latency_ms -> Nullable<Double>,
         bep9_support -> Nullable<Bool>,
         needs_encryption -> Nullable<Bool>,
+        delivered_way -> Nullable<Text>,
+        failures_in_a_row -> BigInt,
+        delivered_weight -> Double,
+        unreachable_weight -> Double,
+        unserved_weight -> Double,
+        misbehaved_weight -> Double,
+        weighed_at -> BigInt,
+        latencies -> Nullable<Binary>,
+        bep10_support -> Nullable<Bool>,
     }
 }
 
@@ -80,6 +97,104 @@ diesel::table! {
         failures -> BigInt,
         failed_at -> BigInt,
         retry_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    peer_group (kind, name) {
+        kind -> Text,
+        name -> Text,
+        attempts -> BigInt,
+        connections -> BigInt,
+        deliveries -> BigInt,
+        delivered_weight -> Double,
+        unreachable_weight -> Double,
+        unserved_weight -> Double,
+        misbehaved_weight -> Double,
+        weighed_at -> BigInt,
+        latencies -> Binary,
+        connect_times -> Binary,
+    }
+}
+
+diesel::table! {
+    tracker_state (tracker_url) {
+        tracker_url -> Text,
+        first_announce_at -> BigInt,
+        last_announce_at -> BigInt,
+        last_success_at -> Nullable<BigInt>,
+        announces -> BigInt,
+        successful_announces -> BigInt,
+        failures_in_a_row -> BigInt,
+        peers_returned -> BigInt,
+        avg_response_ms -> Nullable<Double>,
+        error_message -> Text,
+    }
+}
+
+diesel::table! {
+    dht_node_state (node_ip, node_port) {
+        node_ip -> Text,
+        node_port -> Integer,
+        node_id -> Binary,
+        first_seen_at -> BigInt,
+        last_seen_at -> BigInt,
+        queries -> BigInt,
+        answers -> BigInt,
+        failures_in_a_row -> BigInt,
+        avg_rtt_ms -> Nullable<Double>,
+        bep51_support -> Nullable<Bool>,
+        next_sample_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    crawl_session (session_id) {
+        session_id -> Text,
+        command -> Text,
+        started_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        status -> Text,
+        requested -> BigInt,
+        resolved -> BigInt,
+        failed -> BigInt,
+        from_store -> BigInt,
+        attempts -> BigInt,
+        peers -> BigInt,
+        peak_memory_kib -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    blocked_infohash (value, salt) {
+        value -> Binary,
+        salt -> Binary,
+        list -> Text,
+        added_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    blocked_salt (salt) {
+        salt -> Binary,
+    }
+}
+
+diesel::table! {
+    import_progress (source, table_name) {
+        source -> Text,
+        table_name -> Text,
+        last_id -> BigInt,
+        rows_read -> BigInt,
+        rows_taken -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    applied_batch (batch_id) {
+        batch_id -> Binary,
+        applied_at -> BigInt,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel::result::{Error, QueryResult};
 
 use super::StoreError;
-use crate::torrent::{Arm, Infohash, PeerAddr, Phase, Reason};
+use crate::torrent::{Arm, Infohash, PeerAddr, Phase, Reason, Transport, Way};
 
 /// The name of the outcome of an attempt that delivered; the others are those of [`Reason`].
 pub(super) const DELIVERED: &str = "delivered";
@@ -16,6 +16,8 @@ pub(super) const DELIVERED: &str = "delivered";
 pub(super) const DETAIL_CHARS: usize = 500;
 /// The most characters of the name of a peer's client.
 pub(super) const CLIENT_CHARS: usize = 100;
+/// The most characters of the reason of a choice.
+pub(super) const WHY_CHARS: usize = 200;
 
 /// Checks that `value` fits a column; `what` names it in the error.
 pub(super) fn fits(value: u64, what: impl Display) -> Result<i64, StoreError> {
@@ -77,6 +79,20 @@ pub(super) fn arm(name: &str) -> QueryResult<Arm> {
         .into_iter()
         .find(|arm| arm.as_str() == name)
         .ok_or_else(|| senseless(format!("unknown arm `{name}`")))
+}
+
+/// The name of a transport.
+pub(super) fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "tcp",
+        Transport::Utp => "utp",
+    }
+}
+
+/// The way of this name.
+pub(super) fn way(name: &str) -> QueryResult<Way> {
+    name.parse()
+        .map_err(|()| senseless(format!("unknown way `{name}`")))
 }
 
 /// The peer at this address and port.

@@ -12,9 +12,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::connection::{Connection, Target, checkpoint};
 use super::{
-    Attempt, FailedTorrent, ResolvedTorrent, StoreError, StoreOptions, failed_torrent,
-    metadata_request, peer_state, torrent_metadata, value,
+    FailedTorrent, ResolvedTorrent, StoreError, StoreOptions, failed_torrent, metadata_request,
+    peer_state, torrent_metadata, value,
 };
+use crate::history::Attempt;
 use crate::torrent::Infohash;
 
 /// The most records of a transaction.

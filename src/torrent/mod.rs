@@ -8,6 +8,7 @@ mod magnet;
 mod metainfo;
 mod outcome;
 mod peer;
+mod way;
 
 pub use file_name::safe_file_name;
 pub use info::{FileEntry, Info, InfoError, MetaVersion};
@@ -17,3 +18,4 @@ pub use magnet::{Magnet, MagnetError};
 pub use metainfo::{MetainfoError, split, torrent_file};
 pub use outcome::{Arm, Category, Failure, Phase, Reason};
 pub use peer::{PeerAddr, PeerAddrError, PeerHint, PeerSource};
+pub use way::{Transport, Way};

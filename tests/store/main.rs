@@ -23,11 +23,12 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use futures_util::future::join_all;
+use metafetch::history::Attempt;
 use metafetch::store::{
-    Attempt, Counts, FailedTorrent, Record, RecordResult, ResolvedTorrent, Store, StoreError,
-    StoreOptions, StoreUrl,
+    Counts, FailedTorrent, Record, RecordResult, ResolvedTorrent, Store, StoreError, StoreOptions,
+    StoreUrl,
 };
-use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason};
+use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Way};
 use tempfile::TempDir;
 
 fn impatient() -> StoreOptions {
@@ -69,17 +70,18 @@ fn peer(number: u32) -> PeerAddr {
 
 fn attempt(peer: PeerAddr, started_at_ms: i64, outcome: Option<Reason>) -> Attempt {
     Attempt {
-        arm: Arm::Direct,
+        way: Way::plain(Arm::Direct),
         peer,
         source: PeerSource::Dht,
         started_at_ms,
         duration: Duration::from_millis(120),
         phase: Phase::Transfer,
         outcome,
+        connect_time: Some(Duration::from_millis(30)),
         detail: "as it came".to_owned(),
+        why: "it was there".to_owned(),
         metadata_size: Some(30_000),
         client: Some("a client 1.0".to_owned()),
-        connected: true,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::discovery::Peers;
 use crate::engine::Options;
 use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, DirectStart, Engaged};
-use crate::torrent::{Arm, PeerAddr, Phase};
+use crate::torrent::{Arm, PeerAddr, Phase, Way};
 
 /// Direct attempts that run. Dropping one closes its connection.
 pub(super) type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Attempt> + Send + 'a>>>;
@@ -121,10 +121,11 @@ impl<'a> Work<'a> {
         let peer = attempt.peer;
         self.direct.progress.remove(&peer);
         let facts = Facts {
-            arm: Arm::Direct,
+            way: Way::plain(Arm::Direct),
             peer,
             duration: attempt.elapsed,
-            connected: attempt.connected,
+            connect_time: attempt.connect_time,
+            why: String::new(),
             client: attempt.client,
             metadata_size: attempt.metadata_size,
         };
@@ -156,10 +157,11 @@ impl<'a> Work<'a> {
             }
             let failure = choose::out_of_time(progress.phase(), limit);
             let facts = Facts {
-                arm: Arm::Direct,
+                way: Way::plain(Arm::Direct),
                 peer,
                 duration: since.elapsed(),
-                connected: failure.phase > Phase::Connect,
+                connect_time: progress.connect_time(),
+                why: String::new(),
                 client: None,
                 metadata_size: None,
             };

@@ -1,6 +1,7 @@
 //! libtorrent's part in a hash.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::engine::choose::{self, Engaged};
 use crate::engine::intake::Wanted;
 use crate::engine::station::Stations;
 use crate::libtorrent::{Fetch, FetchEvent, FetchRequest};
-use crate::torrent::{Arm, Failure, PeerAddr, Phase};
+use crate::torrent::{Arm, Failure, PeerAddr, Phase, Way};
 
 /// What libtorrent does for one hash.
 pub(super) struct LibtorrentSide {
@@ -34,6 +35,9 @@ pub(super) struct LibtorrentSide {
 struct InHand {
     phase: Phase,
     since: Instant,
+    /// The latest way that connected.
+    way: Way,
+    connect_time: Option<Duration>,
     client: Option<String>,
     metadata_size: Option<i64>,
 }
@@ -43,6 +47,8 @@ impl InHand {
         Self {
             phase: Phase::Connect,
             since: Instant::now(),
+            way: Way::plain(Arm::Libtorrent),
+            connect_time: None,
             client: None,
             metadata_size: None,
         }
@@ -206,8 +212,10 @@ impl Work<'_> {
                     self.libtorrent.enter(addr, Phase::Connect);
                 }
             }
-            FetchEvent::Connected { addr, .. } => {
-                self.libtorrent.enter(addr, Phase::Handshake);
+            FetchEvent::Connected { addr, way, elapsed } => {
+                let in_hand = self.libtorrent.enter(addr, Phase::Handshake);
+                in_hand.way = way;
+                in_hand.connect_time = Some(elapsed);
             }
             FetchEvent::Handshake { addr, client } => {
                 self.libtorrent.enter(addr, Phase::Extension).client = client;
@@ -254,10 +262,11 @@ impl Work<'_> {
         let in_hand = self.libtorrent.in_hand.remove(&peer);
         let in_hand = in_hand.unwrap_or_else(InHand::new);
         let facts = Facts {
-            arm: Arm::Libtorrent,
+            way: in_hand.way,
             peer,
             duration: in_hand.since.elapsed(),
-            connected: in_hand.phase > Phase::Connect,
+            connect_time: in_hand.connect_time,
+            why: String::new(),
             client: in_hand.client,
             metadata_size: in_hand.metadata_size,
         };

@@ -1,8 +1,10 @@
 //! What attempts at a peer add up to, and what each says of its capabilities.
 
-use super::metadata_request::Attempt;
-use super::value::{CLIENT_CHARS, bounded};
-use crate::torrent::{Arm, Category, Phase, Reason};
+use super::{Attempt, Quantiles, Weights};
+use crate::torrent::{Arm, Phase, Reason, Way};
+
+/// The most characters of the name of a peer's client.
+const CLIENT_CHARS: usize = 100;
 
 /// What all attempts at a peer add up to. Times are UTC, in milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +32,16 @@ pub struct PeerState {
     pub last_delivered_at_ms: Option<i64>,
     /// Mean duration of the attempts that delivered, in milliseconds.
     pub avg_latency_ms: Option<f64>,
+    /// Durations of the attempts that delivered.
+    pub latencies: Quantiles,
+    /// The way of the latest attempt that delivered.
+    pub delivered_way: Option<Way>,
+    /// How often it failed by its own doing since it last delivered.
+    pub failures_in_a_row: u32,
+    /// The counts that fade.
+    pub weights: Weights,
+    /// Whether it speaks the extension protocol (BEP 10), as far as known.
+    pub bep10_support: Option<bool>,
     /// Whether it speaks `ut_metadata` (BEP 9), as far as known.
     pub bep9_support: Option<bool>,
     /// Whether it talks only over encrypted connections (MSE), as far as known.
@@ -49,9 +61,14 @@ impl PeerState {
             deliveries: 0,
             failures: 0,
             last_outcome: attempt.outcome,
-            last_arm: attempt.arm,
+            last_arm: attempt.way.arm,
             last_delivered_at_ms: None,
             avg_latency_ms: None,
+            latencies: Quantiles::default(),
+            delivered_way: None,
+            failures_in_a_row: 0,
+            weights: Weights::default(),
+            bep10_support: None,
             bep9_support: None,
             needs_encryption: None,
         };
@@ -63,26 +80,30 @@ impl PeerState {
     /// of the latest facts.
     pub fn add(&mut self, attempt: &Attempt) {
         let is_latest = attempt.started_at_ms >= self.last_seen_at_ms;
-        let is_ours = attempt
-            .outcome
-            .is_some_and(|reason| reason.category() == Category::Local);
+        let is_ours = attempt.is_ours();
         self.attempts = self.attempts.saturating_add(1);
-        if attempt.connected {
+        if attempt.connect_time.is_some() {
             self.connections = self.connections.saturating_add(1);
         }
         match attempt.outcome {
             None => self.add_delivery(attempt),
             Some(_) if is_ours => {}
-            Some(_) => self.failures = self.failures.saturating_add(1),
+            Some(_) => {
+                self.failures = self.failures.saturating_add(1);
+                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+            }
         }
         if is_latest && !is_ours {
             self.last_outcome = attempt.outcome;
-            self.last_arm = attempt.arm;
+            self.last_arm = attempt.way.arm;
         }
+        self.weights
+            .observe(attempt.outcome, attempt.phase, attempt.started_at_ms);
         let client = attempt.client.as_deref();
-        let client = client.map(|client| bounded(client, CLIENT_CHARS).to_owned());
+        let client = client.map(|client| client.chars().take(CLIENT_CHARS).collect());
         learn(&mut self.client, client, is_latest);
         learn(&mut self.bep9_support, bep9_support(attempt), is_latest);
+        learn(&mut self.bep10_support, bep10_support(attempt), is_latest);
         learn(
             &mut self.needs_encryption,
             needs_encryption(attempt),
@@ -94,6 +115,11 @@ impl PeerState {
 
     fn add_delivery(&mut self, attempt: &Attempt) {
         self.deliveries = self.deliveries.saturating_add(1);
+        self.failures_in_a_row = 0;
+        self.latencies.add(attempt.duration);
+        if self.last_delivered_at_ms <= Some(attempt.started_at_ms) {
+            self.delivered_way = Some(attempt.way);
+        }
         self.last_delivered_at_ms = self.last_delivered_at_ms.max(Some(attempt.started_at_ms));
         let latency = attempt.duration.as_secs_f64() * 1_000.0;
         let before = self.avg_latency_ms.unwrap_or(latency);
@@ -122,13 +148,22 @@ fn bep9_support(attempt: &Attempt) -> Option<bool> {
     }
 }
 
-/// What an attempt says of encryption. The direct arm speaks plaintext, so whoever went beyond the
-/// handshake with it does not insist on MSE; libtorrent does not tell which it used.
+/// What an attempt says of the extension protocol.
+fn bep10_support(attempt: &Attempt) -> Option<bool> {
+    match attempt.outcome {
+        Some(Reason::NoExtensionProtocol) => Some(false),
+        Some(Reason::NoUtMetadata) => Some(true),
+        _ => bep9_support(attempt),
+    }
+}
+
+/// What an attempt says of encryption. Whoever went beyond the handshake in the clear does not
+/// insist on MSE.
 fn needs_encryption(attempt: &Attempt) -> Option<bool> {
     if attempt.outcome == Some(Reason::EncryptionRequired) {
         return Some(true);
     }
-    (attempt.arm == Arm::Direct && attempt.phase > Phase::Handshake).then_some(false)
+    (!attempt.way.encrypted && attempt.phase > Phase::Handshake).then_some(false)
 }
 
 #[cfg(test)]
@@ -142,17 +177,18 @@ mod tests {
 
     fn attempt(started_at_ms: i64, outcome: Option<Reason>, phase: Phase) -> Attempt {
         Attempt {
-            arm: Arm::Direct,
+            way: Way::plain(Arm::Direct),
             peer: "1.2.3.4:5".parse().unwrap(),
             source: PeerSource::Dht,
             started_at_ms,
             duration: Duration::from_millis(100),
             phase,
             outcome,
+            connect_time: (phase > Phase::Connect).then_some(Duration::from_millis(40)),
             detail: String::new(),
+            why: String::new(),
             metadata_size: None,
             client: None,
-            connected: phase > Phase::Connect,
         }
     }
 
@@ -164,7 +200,7 @@ mod tests {
         });
         state.add(&Attempt {
             duration: Duration::from_millis(200),
-            arm: Arm::Libtorrent,
+            way: Way::plain(Arm::Libtorrent),
             ..attempt(2_000, None, Phase::Verify)
         });
         state.add(&attempt(
@@ -185,6 +221,11 @@ mod tests {
             last_arm: Arm::Direct,
             last_delivered_at_ms: Some(2_000),
             avg_latency_ms: Some(150.0),
+            latencies: state.latencies,
+            delivered_way: Some(Way::plain(Arm::Libtorrent)),
+            failures_in_a_row: 1,
+            weights: state.weights,
+            bep10_support: Some(true),
             bep9_support: Some(true),
             needs_encryption: Some(false),
         };

@@ -1,0 +1,2 @@
+-- Forward only.
+SELECT 1;
