@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Fact;
 use crate::torrent::{Category, PeerAddr, PeerSource, Phase, Reason, Way};
 
 /// One attempt to get the metadata of a torrent from one peer.
@@ -39,5 +40,34 @@ impl Attempt {
     pub fn is_ours(&self) -> bool {
         self.outcome
             .is_some_and(|reason| reason.category() == Category::Local)
+    }
+
+    /// What it says, and of whom.
+    #[must_use]
+    pub fn fact(&self) -> Fact {
+        Fact::of(self.outcome, self.phase)
+    }
+}
+
+/// What is stored of an attempt at a hash that bears on trying the same peer for it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastAttempt {
+    /// Whom it asked.
+    pub peer: PeerAddr,
+    /// The way it took.
+    pub way: Way,
+    /// How far it came.
+    pub phase: Phase,
+    /// Why it failed; `None` where the peer delivered.
+    pub outcome: Option<Reason>,
+    /// When it began: UTC, milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+impl PastAttempt {
+    /// What it says, and of whom.
+    #[must_use]
+    pub fn fact(&self) -> Fact {
+        Fact::of(self.outcome, self.phase)
     }
 }

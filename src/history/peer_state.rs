@@ -97,8 +97,7 @@ impl PeerState {
             self.last_outcome = attempt.outcome;
             self.last_arm = attempt.way.arm;
         }
-        self.weights
-            .observe(attempt.outcome, attempt.phase, attempt.started_at_ms);
+        self.weights.add(attempt.fact(), attempt.started_at_ms);
         let client = attempt.client.as_deref();
         let client = client.map(|client| client.chars().take(CLIENT_CHARS).collect());
         learn(&mut self.client, client, is_latest);

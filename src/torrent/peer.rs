@@ -176,6 +176,17 @@ pub enum PeerSource {
 }
 
 impl PeerSource {
+    /// Every source that there is.
+    pub const ALL: [Self; 7] = [
+        Self::Hint,
+        Self::Remembered,
+        Self::Tracker,
+        Self::Dht,
+        Self::Pex,
+        Self::Lsd,
+        Self::Inbound,
+    ];
+
     /// The name used in logs, in JSON and in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
