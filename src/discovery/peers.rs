@@ -54,10 +54,7 @@ impl Peers {
             }
             Entry::Vacant(_) if full => false,
             Entry::Vacant(entry) => {
-                entry.insert(Known {
-                    source,
-                    reports: 1,
-                });
+                entry.insert(Known { source, reports: 1 });
                 true
             }
         }

@@ -59,12 +59,7 @@ impl Attempts {
     }
 
     /// Turns an attempt that seemed to deliver into a failure: verification refused its bytes.
-    pub(super) fn amend(
-        &mut self,
-        arm: Arm,
-        peer: PeerAddr,
-        failure: Failure,
-    ) -> Option<&Attempt> {
+    pub(super) fn amend(&mut self, arm: Arm, peer: PeerAddr, failure: Failure) -> Option<&Attempt> {
         let last = self
             .0
             .iter_mut()

@@ -216,7 +216,12 @@ pub(super) fn next<'a>(
             let value = another.estimate.value.total_cmp(&one.estimate.value);
             let rest = |it: &Candidate<'_>| (it.known.source, Reverse(it.known.reports), it.addr);
             turn.cmp(other_turn)
-                .then(one.estimate.hopeless.is_some().cmp(&another.estimate.hopeless.is_some()))
+                .then(
+                    one.estimate
+                        .hopeless
+                        .is_some()
+                        .cmp(&another.estimate.hopeless.is_some()),
+                )
                 .then(value)
                 .then_with(|| rest(one).cmp(&rest(another)))
         })?,
@@ -232,7 +237,14 @@ pub(super) fn next<'a>(
             let index = (draw.clamp(0.0, 1.0) * fresh.len() as f64) as usize;
             let index = index.min(fresh.len().checked_sub(1)?);
             let (candidate, (turn, arm, _)) = fresh.swap_remove(index);
-            (candidate, (turn, arm, "to find out whether what is known of it still holds"))
+            (
+                candidate,
+                (
+                    turn,
+                    arm,
+                    "to find out whether what is known of it still holds",
+                ),
+            )
         }
     };
     Some(Choice {

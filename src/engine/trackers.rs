@@ -103,7 +103,9 @@ mod tests {
     use super::*;
 
     fn urls(count: usize) -> Vec<String> {
-        (0..count).map(|n| format!("udp://tracker-{n}.example:1")).collect()
+        (0..count)
+            .map(|n| format!("udp://tracker-{n}.example:1"))
+            .collect()
     }
 
     #[test]
@@ -115,7 +117,11 @@ mod tests {
         let second = trackers.choose(&urls, &asked);
         assert_eq!(second, urls[AT_ONCE..]);
         asked.extend(second);
-        assert_eq!(trackers.choose(&urls, &asked), urls[..AT_ONCE], "all were asked");
+        assert_eq!(
+            trackers.choose(&urls, &asked),
+            urls[..AT_ONCE],
+            "all were asked"
+        );
     }
 
     #[test]
@@ -124,7 +130,10 @@ mod tests {
         let asked = HashSet::new();
         trackers.choose(&urls, &asked);
         trackers.observe(&urls[0], false);
-        assert_eq!(trackers.choose(&urls, &asked), [urls[1].clone(), urls[0].clone()]);
+        assert_eq!(
+            trackers.choose(&urls, &asked),
+            [urls[1].clone(), urls[0].clone()]
+        );
         for _ in 0..5 {
             trackers.observe(&urls[0], false);
         }

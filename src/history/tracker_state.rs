@@ -114,6 +114,9 @@ mod tests {
         };
         assert_eq!(state, expected);
         state.add(&reply(4_000, 200, Ok(0)));
-        assert_eq!((state.failures_in_a_row, state.error_message.as_str()), (0, ""));
+        assert_eq!(
+            (state.failures_in_a_row, state.error_message.as_str()),
+            (0, "")
+        );
     }
 }

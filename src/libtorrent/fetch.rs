@@ -77,7 +77,9 @@ impl Fetch {
                 .add(&peers, Instant::now(), |addr| arm.may_dial(addr));
             // The first session takes the torrent in any case: it has the trackers, and the port
             // that peers connect to.
-            let (firsts, others) = dials.into_iter().partition::<Vec<_>, _>(|dial| dial.0 == first);
+            let (firsts, others) = dials
+                .into_iter()
+                .partition::<Vec<_>, _>(|dial| dial.0 == first);
             let firsts = firsts.into_iter().flat_map(|(_, peers)| peers).collect();
             fetch.dial(&mut torrents, (first, firsts))?;
             for dial in others {

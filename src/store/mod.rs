@@ -15,6 +15,7 @@ mod schema;
 mod sqlite;
 mod torrent_file;
 mod torrent_metadata;
+mod tracker_state;
 mod upsert;
 mod url;
 mod value;
@@ -33,7 +34,7 @@ pub use self::writer::{Record, RecordResult};
 
 use self::connection::{Connection, ReadPool, Target};
 use self::writer::Writer;
-use crate::history::PeerState;
+use crate::history::{PeerState, TrackerState};
 use crate::torrent::{Infohash, PeerAddr};
 
 /// How a store is opened. [`Default`] is right unless a measurement says otherwise.
@@ -160,6 +161,19 @@ impl Store {
         let infohash = *infohash;
         self.read(move |connection| metadata_request::deliverers(connection, &infohash, limit))
             .await
+    }
+
+    /// What is known of these trackers; those that were never asked are missing.
+    pub async fn tracker_states(
+        &self,
+        urls: &[String],
+    ) -> Result<HashMap<String, TrackerState>, StoreError> {
+        let urls = urls.to_vec();
+        self.read(move |connection| {
+            let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+            tracker_state::find(connection, &urls)
+        })
+        .await
     }
 
     /// Whether one of these peers was never tried for this hash.

@@ -30,8 +30,8 @@ const URL_CHARS: usize = 700;
 /// Trackers of one query.
 const CHUNK: usize = 100;
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = table)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = table, treat_none_as_null = true)]
 pub(super) struct TrackerRow {
     tracker_url: String,
     first_announce_at: i64,

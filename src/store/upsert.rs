@@ -8,7 +8,8 @@ use diesel::prelude::*;
 use super::connection::Connection;
 use super::failed_torrent::FailedRow;
 use super::peer_state::PeerRow;
-use super::schema::{failed_torrent, peer_state};
+use super::schema::{failed_torrent, peer_state, tracker_state};
+use super::tracker_state::TrackerRow;
 
 /// Makes or replaces the row of a hash that failed.
 pub(super) fn failed_torrent(connection: &mut Connection, row: &FailedRow<'_>) -> QueryResult<()> {
@@ -41,6 +42,25 @@ pub(super) fn peer_state(connection: &mut Connection, row: &PeerRow) -> QueryRes
         Connection::Postgres(connection) => diesel::insert_into(peer_state::table)
             .values(row)
             .on_conflict((peer_state::peer_ip, peer_state::peer_port))
+            .do_update()
+            .set(row)
+            .execute(connection),
+    }
+    .map(drop)
+}
+
+/// Makes or replaces the row of a tracker.
+pub(super) fn tracker_state(connection: &mut Connection, row: &TrackerRow) -> QueryResult<()> {
+    match connection {
+        Connection::Sqlite(connection) => diesel::replace_into(tracker_state::table)
+            .values(row)
+            .execute(connection),
+        Connection::Mysql(connection) => diesel::replace_into(tracker_state::table)
+            .values(row)
+            .execute(connection),
+        Connection::Postgres(connection) => diesel::insert_into(tracker_state::table)
+            .values(row)
+            .on_conflict(tracker_state::tracker_url)
             .do_update()
             .set(row)
             .execute(connection),

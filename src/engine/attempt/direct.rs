@@ -46,8 +46,9 @@ impl DirectSide {
     /// How many attempts run, without those that wait for an answer to their connection request for
     /// longer than `patience`.
     pub(super) fn busy(&self, patience: Duration) -> usize {
-        let is_busy =
-            |open: &&Open| open.progress.phase() != Phase::Connect || open.since.elapsed() < patience;
+        let is_busy = |open: &&Open| {
+            open.progress.phase() != Phase::Connect || open.since.elapsed() < patience
+        };
         self.open.values().filter(is_busy).count()
     }
 
@@ -60,7 +61,9 @@ impl<'a> Work<'a> {
     pub(super) fn begin_direct(&mut self, choice: &Choice, why: String, running: &mut Running<'a>) {
         let (stations, peer, since) = (self.stations, choice.peer, Instant::now());
         let progress = Progress::default();
-        self.direct.engaged.insert(peer, Engaged::In(Phase::Connect));
+        self.direct
+            .engaged
+            .insert(peer, Engaged::In(Phase::Connect));
         self.direct.open.insert(
             peer,
             Open {

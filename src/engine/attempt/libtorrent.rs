@@ -85,7 +85,9 @@ impl LibtorrentSide {
             }
             Err(error) => {
                 tracing::warn!("libtorrent can't take {infohash}: {error}");
-                stations.breakers.failed(Arm::Libtorrent, &error.to_string());
+                stations
+                    .breakers
+                    .failed(Arm::Libtorrent, &error.to_string());
                 self.error = Some(error.to_string());
             }
         }
@@ -128,8 +130,7 @@ impl LibtorrentSide {
     /// How many peers it is dealing with, without those that have not answered a connection request
     /// for longer than `patience`.
     pub(super) fn busy(&self, patience: Duration) -> usize {
-        let is_busy =
-            |it: &&InHand| it.phase != Phase::Connect || it.since.elapsed() < patience;
+        let is_busy = |it: &&InHand| it.phase != Phase::Connect || it.since.elapsed() < patience;
         self.in_hand.values().filter(is_busy).count()
     }
 

@@ -65,7 +65,10 @@ mod tests {
 
     #[test]
     fn a_fast_peer_is_late_sooner() {
-        assert_eq!(pause(1.0, Duration::from_millis(20)), Duration::from_millis(60));
+        assert_eq!(
+            pause(1.0, Duration::from_millis(20)),
+            Duration::from_millis(60)
+        );
         assert_eq!(pause(1.0, Duration::ZERO), Duration::from_millis(30));
     }
 

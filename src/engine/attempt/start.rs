@@ -216,9 +216,15 @@ impl<'a> Work<'a> {
         // What the best was worth may be out of date: it is looked up again before it is tried.
         for _ in 0..SECOND_THOUGHTS {
             let choice = choose::next(room, self.candidates(), None)?;
-            let before = self.estimates.get(&choice.peer).map(|estimate| estimate.value);
+            let before = self
+                .estimates
+                .get(&choice.peer)
+                .map(|estimate| estimate.value);
             let value = self.estimate(choice.peer);
-            if value.zip(before).is_none_or(|(value, before)| value >= before * 0.9) {
+            if value
+                .zip(before)
+                .is_none_or(|(value, before)| value >= before * 0.9)
+            {
                 return Some(choice);
             }
         }
@@ -247,8 +253,7 @@ impl<'a> Work<'a> {
         let now_ms = now_ms();
         let (history, infohash) = (&self.stations.history, &self.wanted.infohash);
         for (addr, known) in self.peers.iter() {
-            let estimate =
-                history.estimate(infohash, addr, known.source, known.reports, now_ms);
+            let estimate = history.estimate(infohash, addr, known.source, known.reports, now_ms);
             self.estimates.insert(*addr, estimate);
         }
     }
@@ -296,9 +301,7 @@ impl<'a> Work<'a> {
         let may_join = self.second_at.is_some() && self.stations.libtorrent.is_some();
         let libtorrent_works = self.libtorrent.dials() || may_join;
         let room = Room::ever(strategy, libtorrent_works);
-        let asks_later = may_join
-            && !self.libtorrent.has_joined()
-            && !self.trackers.is_empty();
+        let asks_later = may_join && !self.libtorrent.has_joined() && !self.trackers.is_empty();
         self.libtorrent.is_idle()
             && !asks_later
             && choose::next(room, self.candidates(), None).is_none()

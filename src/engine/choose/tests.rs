@@ -75,7 +75,10 @@ fn choose(room: Room, peers: &[(PeerAddr, Peer)], explore: Option<f64>) -> Optio
 fn order(room: Room, mut peers: Vec<(PeerAddr, Peer)>) -> Vec<(PeerAddr, Way)> {
     let mut order = Vec::new();
     while let Some(choice) = choose(room, &peers, None) {
-        let (_, peer) = peers.iter_mut().find(|(addr, _)| *addr == choice.peer).unwrap();
+        let (_, peer) = peers
+            .iter_mut()
+            .find(|(addr, _)| *addr == choice.peer)
+            .unwrap();
         let engaged = match choice.way.arm {
             Arm::Libtorrent => &mut peer.libtorrent,
             Arm::Direct => &mut peer.direct,
@@ -88,7 +91,11 @@ fn order(room: Room, mut peers: Vec<(PeerAddr, Peer)>) -> Vec<(PeerAddr, Way)> {
 
 #[test]
 fn the_most_valuable_peer_comes_first_and_each_once() {
-    let peers = vec![(addr(1), peer(0.1)), (addr(2), peer(9.0)), (addr(3), peer(1.0))];
+    let peers = vec![
+        (addr(1), peer(0.1)),
+        (addr(2), peer(9.0)),
+        (addr(3), peer(1.0)),
+    ];
     let direct = Way::plain(Arm::Direct);
     assert_eq!(
         order(auto(Arm::Direct), peers),
@@ -168,7 +175,10 @@ fn in_a_race_both_arms_try_every_peer() {
         ..auto(Arm::Libtorrent)
     };
     let tried = order(race, vec![(addr(1), peer(1.0))]);
-    let arms: HashMap<_, _> = tried.into_iter().map(|(peer, way)| (way.arm, peer)).collect();
+    let arms: HashMap<_, _> = tried
+        .into_iter()
+        .map(|(peer, way)| (way.arm, peer))
+        .collect();
     assert_eq!(arms.len(), 2);
 }
 
@@ -184,7 +194,11 @@ fn without_room_nobody_is_tried() {
 
 #[test]
 fn exploring_may_choose_any_peer_that_was_not_tried() {
-    let peers = [(addr(1), peer(9.0)), (addr(2), peer(0.1)), (addr(3), peer(0.2))];
+    let peers = [
+        (addr(1), peer(9.0)),
+        (addr(2), peer(0.1)),
+        (addr(3), peer(0.2)),
+    ];
     let chosen: Vec<_> = [0.0, 0.4, 0.99, 7.0]
         .iter()
         .map(|draw| choose(auto(Arm::Direct), &peers, Some(*draw)).unwrap().peer)

@@ -34,7 +34,10 @@ fn request(infohash: Infohash, peers: &[PeerAddr]) -> FetchRequest {
     FetchRequest {
         infohash,
         trackers: Vec::new(),
-        peers: peers.iter().map(|addr| (*addr, Way::plain(Arm::Libtorrent))).collect(),
+        peers: peers
+            .iter()
+            .map(|addr| (*addr, Way::plain(Arm::Libtorrent)))
+            .collect(),
         lookup_only: false,
     }
 }

@@ -34,8 +34,10 @@ fn failed(phase: u8, category: &str, code: i32) -> Event {
 fn course(failures: &[(Way, Event)]) -> (Vec<Way>, Reason) {
     let (addr, now) = (PEER.parse().unwrap(), Instant::now());
     let mut ways = Ways::new(&[], false);
-    assert_eq!(ways.add(&[(addr, PLAIN)], now, |_| true),
-        [(Way::Tcp, vec![addr])]);
+    assert_eq!(
+        ways.add(&[(addr, PLAIN)], now, |_| true),
+        [(Way::Tcp, vec![addr])]
+    );
     let mut taken = vec![Way::Tcp];
     for (way, failure) in failures {
         let failure = failed(failure.phase, &failure.category, failure.code);
