@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod failed_torrent;
 mod metadata_request;
+mod peer_group;
 mod peer_state;
 #[cfg(test)]
 mod plans;
@@ -34,7 +35,7 @@ pub use self::writer::{Record, RecordResult};
 
 use self::connection::{Connection, ReadPool, Target};
 use self::writer::Writer;
-use crate::history::{PeerState, TrackerState};
+use crate::history::{Group, GroupState, PastAttempt, PeerState, TrackerState};
 use crate::torrent::{Infohash, PeerAddr};
 
 /// How a store is opened. [`Default`] is right unless a measurement says otherwise.
@@ -149,6 +150,24 @@ impl Store {
         }
         let peers = peers.to_vec();
         self.read(move |connection| peer_state::of_peers(connection, &peers))
+            .await
+    }
+
+    /// What is known of groups of peers: up to `limit` of each kind, those with the most attempts
+    /// first. Reads the whole table: for the start.
+    pub async fn groups(&self, limit: u32) -> Result<Vec<(Group, GroupState)>, StoreError> {
+        self.read(move |connection| peer_group::heaviest(connection, limit))
+            .await
+    }
+
+    /// The latest `limit` attempts at this hash, the latest first.
+    pub async fn past_attempts(
+        &self,
+        infohash: &Infohash,
+        limit: u32,
+    ) -> Result<Vec<PastAttempt>, StoreError> {
+        let infohash = *infohash;
+        self.read(move |connection| metadata_request::latest(connection, &infohash, limit))
             .await
     }
 

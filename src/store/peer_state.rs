@@ -102,10 +102,7 @@ impl PeerRow {
             connections: unsigned(self.connections)?,
             deliveries: unsigned(self.deliveries)?,
             failures: unsigned(self.failures)?,
-            last_outcome: match self.last_outcome.as_str() {
-                DELIVERED => None,
-                name => Some(value::reason(name)?),
-            },
+            last_outcome: value::outcome(&self.last_outcome)?,
             last_arm: value::arm(&self.last_arm)?,
             last_delivered_at_ms: self.last_delivered_at,
             avg_latency_ms: self.avg_latency_ms,

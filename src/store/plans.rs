@@ -123,9 +123,11 @@ fn no_query_of_a_hash_or_peer_scans_a_table() {
             torrent_metadata::files(connection, &infohash).unwrap();
             failed_torrent::find(connection, &infohash).unwrap();
             metadata_request::deliverers(connection, &infohash, 10).unwrap();
+            metadata_request::latest(connection, &infohash, 10).unwrap();
         }
         let states = peer_state::of_peers(connection, &peers).unwrap();
         assert_eq!(states.len(), 1);
+        assert_eq!(peer_group::heaviest(connection, 10).unwrap().len(), 3);
     });
     assert!(statements.len() > 30, "{statements:?}");
     for statement in statements {

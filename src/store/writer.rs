@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::connection::{Connection, Target, checkpoint, write_transaction};
 use super::{
     FailedTorrent, ResolvedTorrent, StoreError, StoreOptions, failed_torrent, metadata_request,
-    peer_state, torrent_metadata, value,
+    peer_group, peer_state, torrent_metadata, value,
 };
 use crate::history::Attempt;
 use crate::torrent::Infohash;
@@ -278,8 +278,7 @@ pub(super) fn write_all(
         }
         metadata_request::insert(connection, &record.infohash, &record.attempts)?;
     }
-    peer_state::add(
-        connection,
-        records.iter().flat_map(|record| &record.attempts),
-    )
+    let attempts = records.iter().flat_map(|record| &record.attempts);
+    peer_state::add(connection, attempts.clone())?;
+    peer_group::add(connection, attempts)
 }
