@@ -181,8 +181,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => std::io::stdout().write_all(lines.as_bytes())?,
     }
     if let Some(path) = &args.served {
-        let is_served =
-            |holders: &[usize]| holders.iter().any(|&at| serves.get(at) == Some(&true));
+        let is_served = |holders: &[usize]| holders.iter().any(|&at| serves.get(at) == Some(&true));
         let served: String = torrents
             .iter()
             .filter(|(_, holders)| is_served(holders))

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Fact;
 use crate::torrent::{Category, PeerAddr, PeerSource, Phase, Reason, Way};
 
 /// One attempt to get the metadata of a torrent from one peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The way it took: of libtorrent's several, the one that came furthest.
     pub way: Way,

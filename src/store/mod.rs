@@ -4,14 +4,18 @@
 //! SQL stays in here. Reads run on a small pool of connections, all writes on one thread that writes
 //! what waits in one transaction ([`Store::record`]). Times are UTC, in milliseconds since 1970.
 
+mod applied_batch;
+mod batch;
 mod connection;
 mod error;
 mod failed_torrent;
+pub mod journal;
 mod metadata_request;
 mod peer_group;
 mod peer_state;
 #[cfg(test)]
 mod plans;
+mod record;
 mod schema;
 mod sqlite;
 mod torrent_file;
@@ -20,18 +24,22 @@ mod tracker_state;
 mod upsert;
 mod url;
 mod value;
+mod worker;
 mod writer;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use diesel::QueryResult;
 
+pub use self::applied_batch::BatchId;
 pub use self::error::StoreError;
 pub use self::failed_torrent::FailedTorrent;
+pub use self::record::{Record, RecordResult};
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
-pub use self::writer::{Record, RecordResult};
+pub use self::writer::StoreHealth;
 
 use self::connection::{Connection, ReadPool, Target};
 use self::writer::Writer;
@@ -43,8 +51,16 @@ use crate::torrent::{Infohash, PeerAddr};
 pub struct StoreOptions {
     /// How long to wait for another process's lock when opening and reading: 5 s.
     pub busy_timeout: Duration,
-    /// For how long a write is tried again while the database is locked or full: 5 s.
+    /// For how long a write is tried again while the database is away and no journal can be written,
+    /// and for how long the end waits for a database that is away: 5 s.
     pub retry_for: Duration,
+    /// After how long records go to a journal while the database is away: 5 s. At most `retry_for`.
+    pub spill_after: Duration,
+    /// Where journals are: beside the file of a SQLite database, otherwise in the user's directory for
+    /// state (on Linux `~/.local/state/metafetch`).
+    pub journal_dir: Option<PathBuf>,
+    /// The most bytes of the journals. Once they are full, records wait: 256 MiB.
+    pub journal_limit: u64,
     /// How long a read waits for one of the connections: 10 s.
     pub read_timeout: Duration,
     /// Connections to read with: 4.
@@ -58,6 +74,9 @@ impl Default for StoreOptions {
         Self {
             busy_timeout: Duration::from_secs(5),
             retry_for: Duration::from_secs(5),
+            spill_after: Duration::from_secs(5),
+            journal_dir: None,
+            journal_limit: 256 << 20,
             read_timeout: Duration::from_secs(10),
             readers: 4,
             size_limit: None,
@@ -109,7 +128,7 @@ impl Store {
         let _ = target.migrate()?;
         Ok(Self {
             readers: target.read_pool(options),
-            writer: Writer::start(&target, options)?,
+            writer: Writer::start(&target, url, options)?,
             target,
         })
     }
@@ -227,15 +246,25 @@ impl Store {
         .await
     }
 
-    /// Stores a record, and returns when it is committed: it then survives the death of this process
-    /// (but the last moments may be lost where the whole host crashes). Waits while the queue is full.
+    /// Stores a record, and returns when it is committed, or in a journal while the database is away:
+    /// it then survives the death of this process (but the last moments may be lost where the whole
+    /// host crashes). What is in a journal is not read until the database is back. Waits while the
+    /// queue is full.
     /// A record is stored also where this future is dropped after it was queued.
     pub async fn record(&self, record: Record) -> Result<(), StoreError> {
         self.writer.record(record).await
     }
 
+    /// How the writer is: what waits, and why.
+    #[must_use]
+    pub fn health(&self) -> StoreHealth {
+        self.writer.health()
+    }
+
     /// Writes what is queued, and ends the writer: records that come later, by way of a clone, are
-    /// answered [`StoreError::Closed`].
+    /// answered [`StoreError::Closed`]. Where the database is away, this waits
+    /// [`StoreOptions::retry_for`] for it; what is then in the journal stays there, a warning says
+    /// where, and the next [`Store::open`] stores it.
     pub async fn close(self) {
         self.writer.close().await;
     }
