@@ -11,8 +11,8 @@ use crate::torrent::PeerAddr;
 pub enum Network {
     /// The first three bytes of an IPv4 address.
     V4([u8; 3]),
-    /// The first eight bytes of an IPv6 address.
-    V6([u8; 8]),
+    /// The first 64 bits of an IPv6 address.
+    V6(u64),
 }
 
 impl Network {
@@ -24,10 +24,7 @@ impl Network {
                 let [a, b, c, _] = ip.octets();
                 Self::V4([a, b, c])
             }
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, e, f, g, h, ..] = ip.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
+            IpAddr::V6(ip) => Self::V6(u64::try_from(ip.to_bits() >> 64).unwrap_or_default()),
         }
     }
 }
@@ -36,10 +33,7 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::V4([a, b, c]) => write!(f, "{a}.{b}.{c}.0/24"),
-            Self::V6(bytes) => {
-                let bits = u128::from(u64::from_be_bytes(bytes)) << 64;
-                write!(f, "{}/64", Ipv6Addr::from_bits(bits))
-            }
+            Self::V6(bits) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(bits) << 64)),
         }
     }
 }
