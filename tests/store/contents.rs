@@ -166,6 +166,7 @@ async fn attempts_add_up_by_peer_and_name_the_deliverers() {
         infohash: hash(1),
         result: RecordResult::AttemptsOnly,
         attempts,
+        tracker_replies: Vec::new(),
         at_ms: 9_000,
     };
     let v6: PeerAddr = "[2a00::1]:1".parse().unwrap();
