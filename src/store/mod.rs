@@ -13,6 +13,7 @@ mod peer_state;
 #[cfg(test)]
 mod plans;
 mod schema;
+mod sqlite;
 mod torrent_file;
 mod torrent_metadata;
 mod upsert;

@@ -18,8 +18,8 @@ use super::upsert;
 use super::value::{clamped, unsigned};
 use crate::history::{Attempt, Group, GroupState, Quantiles, Weights};
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = table)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = table, primary_key(kind, name))]
 pub(super) struct GroupRow {
     kind: String,
     name: String,

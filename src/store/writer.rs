@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::connection::{Connection, Target, checkpoint};
+use super::connection::{Connection, Target, checkpoint, write_transaction};
 use super::{
     FailedTorrent, ResolvedTorrent, StoreError, StoreOptions, failed_torrent, metadata_request,
     peer_group, peer_state, torrent_metadata, value,
@@ -240,7 +240,7 @@ impl Worker {
         // The first error is kept aside: where SQLite has rolled back by itself, diesel's own attempt
         // to do so fails, and it reports that instead.
         let mut first = None;
-        let result = connection.immediate_transaction(|connection| {
+        let result = write_transaction(&mut connection, |connection| {
             write_all(connection, records).map_err(|error| {
                 first = Some(self.target.error(&error));
                 diesel::result::Error::RollbackTransaction
