@@ -23,12 +23,12 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use futures_util::future::join_all;
-use metafetch::history::Attempt;
+use metafetch::history::{Attempt, PastAttempt};
 use metafetch::store::{
     Counts, FailedTorrent, Record, RecordResult, ResolvedTorrent, Store, StoreError, StoreOptions,
     StoreUrl,
 };
-use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Way};
+use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Transport, Way};
 use tempfile::TempDir;
 
 fn impatient() -> StoreOptions {
