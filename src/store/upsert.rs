@@ -5,10 +5,11 @@
 
 use diesel::prelude::*;
 
+use super::blocklist::{BlockedRow, SaltRow};
 use super::connection::Connection;
 use super::failed_torrent::FailedRow;
 use super::peer_state::PeerRow;
-use super::schema::{failed_torrent, peer_state};
+use super::schema::{blocked_infohash, blocked_salt, failed_torrent, peer_state};
 
 /// Makes or replaces the row of a hash that failed.
 pub(super) fn failed_torrent(connection: &mut Connection, row: &FailedRow<'_>) -> QueryResult<()> {
@@ -46,4 +47,42 @@ pub(super) fn peer_state(connection: &mut Connection, row: &PeerRow) -> QueryRes
             .execute(connection),
     }
     .map(drop)
+}
+
+/// Makes the rows of the blocklist that are not there yet. How many they were.
+pub(super) fn blocked_infohashes(
+    connection: &mut Connection,
+    rows: &[BlockedRow<'_>],
+) -> QueryResult<usize> {
+    match connection {
+        Connection::Sqlite(connection) => diesel::insert_or_ignore_into(blocked_infohash::table)
+            .values(rows)
+            .execute(connection),
+        Connection::Mysql(connection) => diesel::insert_or_ignore_into(blocked_infohash::table)
+            .values(rows)
+            .execute(connection),
+        Connection::Postgres(connection) => diesel::insert_into(blocked_infohash::table)
+            .values(rows)
+            .on_conflict_do_nothing()
+            .execute(connection),
+    }
+}
+
+/// Makes the salts that are not there yet.
+pub(super) fn blocked_salts(
+    connection: &mut Connection,
+    rows: &[SaltRow<'_>],
+) -> QueryResult<usize> {
+    match connection {
+        Connection::Sqlite(connection) => diesel::insert_or_ignore_into(blocked_salt::table)
+            .values(rows)
+            .execute(connection),
+        Connection::Mysql(connection) => diesel::insert_or_ignore_into(blocked_salt::table)
+            .values(rows)
+            .execute(connection),
+        Connection::Postgres(connection) => diesel::insert_into(blocked_salt::table)
+            .values(rows)
+            .on_conflict_do_nothing()
+            .execute(connection),
+    }
 }
