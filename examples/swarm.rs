@@ -54,6 +54,9 @@ struct Args {
     /// The file for the magnet links; stdout without it.
     #[arg(long)]
     magnets: Option<PathBuf>,
+    /// A file for the hashes that at least one peer serves, a line each.
+    #[arg(long)]
+    served: Option<PathBuf>,
     /// The same seed makes the same torrents and the same peers, on other ports.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -65,6 +68,7 @@ enum MixArg {
     Chatty,
     Crawl,
     Fresh,
+    Half,
     Poisoned,
     PoisonedTenth,
 }
@@ -112,6 +116,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let swarm = Swarm::start(args.seed);
     let mut addrs: Vec<SocketAddr> = Vec::with_capacity(args.peers);
+    let mut serves = Vec::with_capacity(args.peers);
     for (behaviour, (number, held)) in args
         .mix()
         .behaviours(args.peers, args.seed)
@@ -124,6 +129,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             },
             other => other,
         };
+        serves.push(behaviour.expected().is_empty());
         let ip = if args.own_ips {
             // 127.0.2.1 to 127.0.2.250, then 127.0.3.1, …
             let host = number % 250 + 1;
@@ -174,6 +180,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(path) => std::fs::write(path, lines)?,
         None => std::io::stdout().write_all(lines.as_bytes())?,
     }
+    if let Some(path) = &args.served {
+        let is_served = |holders: &[usize]| holders.iter().any(|&at| serves.get(at) == Some(&true));
+        let served: String = torrents
+            .iter()
+            .filter(|(_, holders)| is_served(holders))
+            .map(|(torrent, _)| torrent.hex() + "\n")
+            .collect();
+        std::fs::write(path, served)?;
+    }
     if let Some(dht) = &dht {
         let nodes: Vec<_> = dht.bootstrap.iter().map(ToString::to_string).collect();
         eprintln!("DHT {}", nodes.join(","));
@@ -189,6 +204,7 @@ impl Args {
             MixArg::Chatty => Mix::Chatty,
             MixArg::Crawl => Mix::Crawl,
             MixArg::Fresh => Mix::Fresh,
+            MixArg::Half => Mix::Half,
             MixArg::Poisoned => Mix::Poisoned,
             MixArg::PoisonedTenth => Mix::PoisonedTenth,
         }

@@ -21,6 +21,7 @@ pub(super) async fn fetch(
     settings: &Settings,
     infohash: &Infohash,
     peer: PeerAddr,
+    connect_timeout: Duration,
     progress: &Progress,
 ) -> Attempt {
     let start = Instant::now();
@@ -32,7 +33,7 @@ pub(super) async fn fetch(
         connect_time: None,
         elapsed: Duration::ZERO,
     };
-    attempt.result = run(settings, infohash, progress, &mut attempt).await;
+    attempt.result = run(settings, infohash, connect_timeout, progress, &mut attempt).await;
     attempt.connect_time = progress.connect_time();
     attempt.elapsed = start.elapsed();
     attempt
@@ -41,12 +42,13 @@ pub(super) async fn fetch(
 async fn run(
     settings: &Settings,
     infohash: &Infohash,
+    connect_timeout: Duration,
     progress: &Progress,
     attempt: &mut Attempt,
 ) -> Result<Vec<u8>, Failure> {
     progress.enter(Phase::Connect);
     let start = Instant::now();
-    let mut stream = dial::dial(attempt.peer, settings.connect_timeout).await?;
+    let mut stream = dial::dial(attempt.peer, connect_timeout).await?;
     progress.connected(start.elapsed());
 
     progress.enter(Phase::Handshake);

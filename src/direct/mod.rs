@@ -22,7 +22,7 @@ use crate::torrent::{Failure, Infohash, PeerAddr, Phase};
 /// How long each phase of an attempt may take, and how much memory it may use.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Until TCP is connected.
+    /// Until TCP is connected: the longest that a caller of [`Direct::fetch`] may ask for.
     pub connect_timeout: Duration,
     /// Until the peer's handshake is here, and again until its extension handshake is.
     pub handshake_timeout: Duration,
@@ -137,12 +137,28 @@ impl Direct {
         self.connections.available_permits()
     }
 
-    /// Asks one peer for the info dictionary of `infohash`. Waits for a free connection, then
-    /// takes at most the sum of the deadlines in [`Settings`]. Dropping the future closes the
-    /// connection.
-    pub async fn fetch(&self, infohash: &Infohash, peer: PeerAddr, progress: &Progress) -> Attempt {
+    /// The share of its connections that is taken, 0 to 1.
+    #[must_use]
+    pub fn load(&self) -> f64 {
+        let all = self.settings.max_connections.max(1);
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let free = self.connections.available_permits() as f64 / all as f64;
+        1.0 - free
+    }
+
+    /// Asks one peer for the info dictionary of `infohash`. Waits for a free connection, then for
+    /// `connect_timeout` (no longer than [`Settings`] allow) and the other deadlines. Dropping the
+    /// future closes the connection.
+    pub async fn fetch(
+        &self,
+        infohash: &Infohash,
+        peer: PeerAddr,
+        connect_timeout: Duration,
+        progress: &Progress,
+    ) -> Attempt {
         // The semaphore is never closed; without a permit the limit is merely not kept.
         let _permit = self.connections.acquire().await.ok();
-        fetch::fetch(&self.settings, infohash, peer, progress).await
+        let connect_timeout = connect_timeout.min(self.settings.connect_timeout);
+        fetch::fetch(&self.settings, infohash, peer, connect_timeout, progress).await
     }
 }

@@ -16,8 +16,6 @@ pub struct Known {
     /// How often it was named. DHT answers hold addresses that were never peers; the more nodes
     /// name one, the likelier it is real.
     pub reports: u32,
-    /// How often it delivered metadata before, of whatever hash.
-    pub deliveries: u32,
 }
 
 /// The peers of one hash.
@@ -56,20 +54,9 @@ impl Peers {
             }
             Entry::Vacant(_) if full => false,
             Entry::Vacant(entry) => {
-                entry.insert(Known {
-                    source,
-                    reports: 1,
-                    deliveries: 0,
-                });
+                entry.insert(Known { source, reports: 1 });
                 true
             }
-        }
-    }
-
-    /// Notes how often a peer delivered before.
-    pub fn set_deliveries(&mut self, addr: PeerAddr, deliveries: u32) {
-        if let Some(known) = self.known.get_mut(&addr) {
-            known.deliveries = deliveries;
         }
     }
 

@@ -3,7 +3,9 @@
 mod direct;
 mod libtorrent;
 mod pace;
+mod start;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -12,14 +14,15 @@ use tokio::time::{Instant, sleep_until};
 
 use self::direct::{DirectSide, Running};
 use self::libtorrent::LibtorrentSide;
+use self::pace::Pace;
+use self::start::lanes;
 use super::attempts::Attempts;
-use super::choose::{self, DirectStart};
 use super::intake::Wanted;
 use super::lookup::{Found, Lookup};
 use super::station::Stations;
 use super::verify::verify;
 use crate::discovery::Peers;
-use crate::history::Attempt;
+use crate::history::{Attempt, Estimate, TrackerReply};
 use crate::libtorrent::{DhtHealth, FetchEvent};
 use crate::torrent::{Arm, Failure, Info, PeerAddr, Phase, Reason};
 
@@ -36,6 +39,8 @@ pub(super) struct Ended {
     pub(super) result: Result<Fetched, Failure>,
     /// Every attempt that came to an end of its own, or was cut short by the deadline.
     pub(super) attempts: Vec<Attempt>,
+    /// What the trackers said.
+    pub(super) tracker_replies: Vec<TrackerReply>,
     /// The failure says nothing about the hash: our own DHT node never had an answer, or it is to
     /// be tried again at once.
     pub(super) says_nothing: bool,
@@ -53,9 +58,23 @@ impl Ended {
 struct Work<'a> {
     stations: &'a Stations,
     wanted: &'a Wanted,
+    /// The trackers that this try asks.
+    trackers: Vec<String>,
+    tracker_replies: Vec<TrackerReply>,
     started: Instant,
     deadline: Instant,
     peers: Peers,
+    /// What each peer is worth, as of `estimated`.
+    estimates: HashMap<PeerAddr, Estimate>,
+    estimated: Instant,
+    /// Peers of which the store was not asked yet.
+    unread: Vec<PeerAddr>,
+    /// The arm that goes first.
+    first: Arm,
+    /// When the other one joins; `None` once it has, or where it never does.
+    second_at: Option<Instant>,
+    /// One for each arm in a race, else one for both.
+    paces: Vec<Pace>,
     libtorrent: LibtorrentSide,
     direct: DirectSide,
     attempts: Attempts,
@@ -63,23 +82,38 @@ struct Work<'a> {
 
 /// Works on one hash until it is resolved, nothing is left to try, the time is over or the engine
 /// stops.
-pub(super) async fn run(stations: &Arc<Stations>, wanted: &Arc<Wanted>) -> Ended {
+pub(super) async fn run(
+    stations: &Arc<Stations>,
+    wanted: &Arc<Wanted>,
+    trackers: Vec<String>,
+) -> Ended {
     let mut lookup = Some(Lookup::start(stations.clone(), wanted.clone()));
-    let mut work = Work::new(stations, wanted);
+    let mut work = Work::new(stations, wanted, trackers);
     let mut running: Running<'_> = FuturesUnordered::new();
+    let mut reading = None;
     let result = loop {
-        work.feed_libtorrent();
-        work.start_direct(&mut running);
+        work.start_attempts(&mut running);
+        if reading.is_none() && !work.unread.is_empty() {
+            let peers = std::mem::take(&mut work.unread);
+            reading = Some(Box::pin(async move { stations.remember(&peers).await }));
+        }
         if lookup.is_none() && running.is_empty() && work.is_exhausted() {
             break Err(work.nothing_left());
         }
         let wake_at = work.wake_at(running.len());
+        let read = async {
+            match reading.as_mut() {
+                Some(reading) => reading.await,
+                None => std::future::pending().await,
+            }
+        };
         let next = tokio::select! {
             biased;
             () = stations.stop.cancelled() => Next::Stopped,
             Some(attempt) = running.next(), if !running.is_empty() => Next::Direct(attempt),
             event = work.libtorrent.next() => Next::Libtorrent(event),
             found = next_found(lookup.as_mut()) => Next::Found(found),
+            () = read => Next::Read,
             () = sleep_until(wake_at) => Next::Woken,
         };
         let bytes = match next {
@@ -89,6 +123,11 @@ pub(super) async fn run(stations: &Arc<Stations>, wanted: &Arc<Wanted>) -> Ended
             }
             Next::Woken if Instant::now() >= work.deadline => break Err(work.out_of_time()),
             Next::Woken => None,
+            Next::Read => {
+                reading = None;
+                work.estimate_all();
+                None
+            }
             Next::Direct(attempt) => work.on_direct(attempt),
             Next::Libtorrent(event) => work.on_libtorrent(event),
             Next::Found(Some(found)) => {
@@ -105,6 +144,7 @@ pub(super) async fn run(stations: &Arc<Stations>, wanted: &Arc<Wanted>) -> Ended
         };
         match verify(wanted.infohash, bytes).await {
             Ok((info, raw)) => {
+                work.note_silent();
                 break Ok(Fetched {
                     info,
                     raw,
@@ -114,7 +154,7 @@ pub(super) async fn run(stations: &Arc<Stations>, wanted: &Arc<Wanted>) -> Ended
             }
             // The right hash over a broken dictionary: no other peer can have a better one.
             Err(failure) if failure.reason == Reason::InvalidInfoDict => break Err(failure),
-            Err(failure) => work.attempts.amend(arm, peer, failure),
+            Err(failure) => work.amend(arm, peer, failure),
         }
     };
     Ended {
@@ -122,6 +162,7 @@ pub(super) async fn run(stations: &Arc<Stations>, wanted: &Arc<Wanted>) -> Ended
             && work.dht_is_silent(),
         result,
         attempts: work.attempts.into_list(),
+        tracker_replies: work.tracker_replies,
     }
 }
 
@@ -129,6 +170,8 @@ pub(super) async fn run(stations: &Arc<Stations>, wanted: &Arc<Wanted>) -> Ended
 enum Next {
     Stopped,
     Woken,
+    /// The store was asked of the peers that libtorrent found.
+    Read,
     Direct(crate::direct::Attempt),
     Libtorrent(Option<FetchEvent>),
     /// `None`: the lookup has ended.
@@ -147,25 +190,31 @@ async fn next_found(lookup: Option<&mut Lookup>) -> Option<Found> {
 type Bytes = Option<(Arm, PeerAddr, Vec<u8>)>;
 
 impl<'a> Work<'a> {
-    fn new(stations: &'a Stations, wanted: &'a Wanted) -> Self {
+    fn new(stations: &'a Stations, wanted: &'a Wanted, trackers: Vec<String>) -> Self {
         let now = Instant::now();
         let options = &stations.options;
-        let libtorrent = LibtorrentSide::start(stations, wanted, now);
-        let start =
-            choose::direct_start(options.strategy, libtorrent.dials(), options.fallback_after);
-        let work = Self {
+        let mut work = Self {
             stations,
             wanted,
+            trackers,
+            tracker_replies: Vec::new(),
             started: now,
             deadline: now + options.timeout,
             peers: Peers::new(options.allow_local_peers),
-            libtorrent,
-            direct: DirectSide::new(start, options, now),
+            estimates: HashMap::new(),
+            estimated: now,
+            unread: Vec::new(),
+            first: Arm::Libtorrent,
+            second_at: None,
+            paces: lanes(options.strategy)
+                .iter()
+                .map(|_| Pace::new(now, options.stagger))
+                .collect(),
+            libtorrent: LibtorrentSide::default(),
+            direct: DirectSide::default(),
             attempts: Attempts::default(),
         };
-        if let DirectStart::Now(why) = start {
-            work.explain(format_args!("the direct arm starts at once: {why}"));
-        }
+        work.choose_first();
         work
     }
 
@@ -175,41 +224,16 @@ impl<'a> Work<'a> {
     }
 
     fn on_found(&mut self, found: Found) {
-        let source = found.source.as_str();
         let mut new = 0;
-        for (peer, deliveries) in found.peers {
+        for peer in found.peers {
             if self.peers.add(peer, found.source) {
                 new += 1;
             }
-            if deliveries > 0 {
-                self.explain(format_args!("{peer} delivered {deliveries} times before"));
-                self.peers.set_deliveries(peer, deliveries);
-            }
         }
         if new > 0 {
-            self.explain(format_args!("{new} peers from {source}"));
+            self.explain(format_args!("{new} peers from {}", found.source.as_str()));
         }
-    }
-
-    /// When there is something to do again, if nothing happens before.
-    fn wake_at(&self, running: usize) -> Instant {
-        let libtorrent = self
-            .libtorrent
-            .due(&self.peers, self.direct.engaged(), self.stations);
-        let direct = (running < self.stations.options.peers_at_once)
-            .then(|| self.direct.due(&self.peers, self.libtorrent.engaged()))
-            .flatten();
-        let dues = [libtorrent, direct].into_iter().flatten();
-        dues.fold(self.deadline, Instant::min)
-    }
-
-    /// Whether no peer is left that any arm could still try, apart from running direct attempts.
-    fn is_exhausted(&self) -> bool {
-        self.libtorrent
-            .has_none_left(&self.peers, self.direct.engaged())
-            && self
-                .direct
-                .has_none_left(&self.peers, self.libtorrent.engaged())
+        self.estimate_all();
     }
 
     /// How far the hash has come.

@@ -26,7 +26,12 @@ pub(super) struct Attempts(Vec<(Attempt, Option<Failure>)>);
 
 impl Attempts {
     /// Notes an attempt that ended just now; without a failure it delivered.
-    pub(super) fn push(&mut self, facts: Facts, known: Option<&Known>, failure: Option<Failure>) {
+    pub(super) fn push(
+        &mut self,
+        facts: Facts,
+        known: Option<&Known>,
+        failure: Option<Failure>,
+    ) -> Option<&Attempt> {
         let ago = i64::try_from(facts.duration.as_millis()).unwrap_or(i64::MAX);
         let attempt = Attempt {
             way: facts.way,
@@ -50,20 +55,21 @@ impl Attempts {
             why: facts.why,
         };
         self.0.push((attempt, failure));
+        self.0.last().map(|(attempt, _)| attempt)
     }
 
     /// Turns an attempt that seemed to deliver into a failure: verification refused its bytes.
-    pub(super) fn amend(&mut self, arm: Arm, peer: PeerAddr, failure: Failure) {
+    pub(super) fn amend(&mut self, arm: Arm, peer: PeerAddr, failure: Failure) -> Option<&Attempt> {
         let last = self
             .0
             .iter_mut()
             .rfind(|(a, _)| a.way.arm == arm && a.peer == peer);
-        if let Some((attempt, slot)) = last {
-            attempt.outcome = Some(failure.reason);
-            attempt.phase = failure.phase;
-            attempt.detail.clone_from(&failure.detail);
-            *slot = Some(failure);
-        }
+        let (attempt, slot) = last?;
+        attempt.outcome = Some(failure.reason);
+        attempt.phase = failure.phase;
+        attempt.detail.clone_from(&failure.detail);
+        *slot = Some(failure);
+        Some(attempt)
     }
 
     /// The failure that speaks for the hash; `None` where nothing was tried. Of a peer that both

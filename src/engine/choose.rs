@@ -1,40 +1,14 @@
-//! Choose: which peer an arm tries next, when the direct arm starts, and which failure speaks for a
-//! hash. Pure decisions over what is known; no I/O, no clock of its own.
+//! Choose: which peer is tried next, by which way, and which failure speaks for a hash. Pure decisions
+//! over what is known; no I/O, no clock and no dice of its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Strategy;
-use crate::discovery::Peers;
-use crate::torrent::{Arm, Category, Failure, PeerAddr, Phase, Reason};
-
-/// When the direct arm starts, counted from the start of the hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DirectStart {
-    /// At once, and why.
-    Now(&'static str),
-    /// After this long, or on libtorrent's first failure.
-    After(Duration),
-    /// Not at all.
-    Never,
-}
-
-/// When the direct arm starts on a hash that libtorrent has, or has not, been given.
-pub(super) fn direct_start(
-    strategy: Strategy,
-    libtorrent_fetches: bool,
-    fallback_after: Duration,
-) -> DirectStart {
-    match strategy {
-        Strategy::Libtorrent => DirectStart::Never,
-        Strategy::Direct => DirectStart::Now("the strategy is direct"),
-        Strategy::Race => DirectStart::Now("the strategy is race"),
-        Strategy::Auto if !libtorrent_fetches => {
-            DirectStart::Now("libtorrent has no free slot, or does not run")
-        }
-        Strategy::Auto => DirectStart::After(fallback_after),
-    }
-}
+use crate::discovery::Known;
+use crate::history::Estimate;
+use crate::torrent::{Arm, Category, Failure, PeerAddr, Phase, Reason, Transport, Way};
 
 /// How an arm gets on with one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +17,68 @@ pub(super) enum Engaged {
     In(Phase),
     /// It gave up.
     Failed(Reason),
+}
+
+/// A peer of the hash that may be tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) addr: PeerAddr,
+    pub(super) known: &'a Known,
+    /// What it is worth to try it.
+    pub(super) estimate: &'a Estimate,
+    pub(super) libtorrent: Option<Engaged>,
+    pub(super) direct: Option<Engaged>,
+    /// Whether the arm that has it in hand has had it for so long that the other may join.
+    pub(super) overdue: bool,
+}
+
+/// The arms at the moment of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    pub(super) strategy: Strategy,
+    /// The arm that goes first with peers of whom nothing is known.
+    pub(super) first: Arm,
+    /// Whether this arm may try one more peer of this hash now.
+    pub(super) libtorrent: bool,
+    pub(super) direct: bool,
+}
+
+impl Room {
+    /// Every arm of the strategy, as if it had room: what could ever be tried.
+    pub(super) fn ever(strategy: Strategy, libtorrent_works: bool) -> Self {
+        Self {
+            strategy,
+            first: Arm::Direct,
+            libtorrent: libtorrent_works && strategy.uses_libtorrent(),
+            direct: strategy.uses_direct(),
+        }
+    }
+
+    fn has(self, arm: Arm) -> bool {
+        match arm {
+            Arm::Libtorrent => self.libtorrent,
+            Arm::Direct => self.direct,
+        }
+    }
+}
+
+/// The next attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Choice {
+    pub(super) peer: PeerAddr,
+    pub(super) way: Way,
+    pub(super) why: &'static str,
+}
+
+/// In which turn a peer comes: the lower, the sooner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// Nobody has tried it for this hash.
+    Fresh,
+    /// One arm gave it up, and the other may fare better.
+    Second,
+    /// One arm is slow with it.
+    Beside,
 }
 
 /// Whether `arm` may fare better with a peer that the other one gave up for this reason. What a
@@ -71,37 +107,151 @@ fn may_fare_better(arm: Arm, reason: Reason) -> bool {
     }
 }
 
-/// The next peer for `arm`, which is or was engaged with some, as is the other one: peers that delivered before come first, then those that the other arm has not in hand, then the better
-/// source, then the address that more nodes reported.
-pub(super) fn next_peer(
-    arm: Arm,
-    peers: &Peers,
-    own: &HashMap<PeerAddr, Engaged>,
-    other: &HashMap<PeerAddr, Engaged>,
-) -> Option<PeerAddr> {
-    peers
-        .iter()
-        .filter(|(addr, _)| !own.contains_key(addr))
-        .filter(|(addr, _)| match other.get(addr) {
-            Some(Engaged::Failed(reason)) => may_fare_better(arm, *reason),
-            Some(Engaged::In(_)) | None => true,
-        })
-        .min_by_key(|(addr, known)| {
-            let in_hand = match other.get(addr) {
-                None | Some(Engaged::In(Phase::Connect)) => 0,
-                Some(Engaged::Failed(_)) => 1,
-                Some(Engaged::In(_)) => 2,
+fn other(arm: Arm) -> Arm {
+    match arm {
+        Arm::Libtorrent => Arm::Direct,
+        Arm::Direct => Arm::Libtorrent,
+    }
+}
+
+impl Candidate<'_> {
+    fn engaged(&self, arm: Arm) -> Option<Engaged> {
+        match arm {
+            Arm::Libtorrent => self.libtorrent,
+            Arm::Direct => self.direct,
+        }
+    }
+
+    /// Its turn with this arm, and why; `None` where this arm is not to try it (again).
+    fn turn(&self, arm: Arm, strategy: Strategy) -> Option<(Turn, &'static str)> {
+        if self.engaged(arm).is_some() {
+            return None;
+        }
+        match self.engaged(other(arm)) {
+            None => Some((Turn::Fresh, "")),
+            Some(Engaged::Failed(reason)) => may_fare_better(arm, reason)
+                .then_some((Turn::Second, "the other arm failed, this one may not")),
+            // In a race each arm goes its own way.
+            Some(Engaged::In(_)) if strategy == Strategy::Race => Some((Turn::Fresh, "")),
+            Some(Engaged::In(_)) => self
+                .overdue
+                .then_some((Turn::Beside, "the other arm is slow with it")),
+        }
+    }
+
+    /// The arm that is to try it now, if one of those with room is.
+    fn arm(&self, room: Room) -> Option<(Turn, Arm, &'static str)> {
+        let has_turn = |arm: Arm| {
+            let (turn, why) = self.turn(arm, room.strategy)?;
+            Some((turn, arm, why))
+        };
+        let wanted = self.estimate.way.map(|way| way.arm);
+        let may_wait = room.strategy == Strategy::Auto
+            && (self.libtorrent, self.direct) == (None, None)
+            && self.needs_libtorrent();
+        if may_wait {
+            // The direct arm has neither uTP nor encryption.
+            return if room.libtorrent {
+                Some((Turn::Fresh, Arm::Libtorrent, "only libtorrent can"))
+            } else {
+                None
             };
-            let undelivered = std::cmp::Reverse(known.deliveries);
+        }
+        let arms = [wanted.unwrap_or(room.first), room.first, other(room.first)];
+        let turns = arms
+            .into_iter()
+            .filter(|arm| room.has(*arm))
+            .filter_map(has_turn);
+        // The first of those that are equal: the arm that is wanted.
+        let (turn, arm, why) = turns.min_by_key(|(turn, ..)| *turn)?;
+        let why = match why {
+            "" if wanted == Some(arm) => "this arm got metadata from it",
+            why => why,
+        };
+        Some((turn, arm, why))
+    }
+
+    fn needs_libtorrent(&self) -> bool {
+        self.estimate
+            .way
+            .is_some_and(|way| way.encrypted || way.transport == Transport::Utp)
+    }
+
+    /// The way that this arm is to take first.
+    fn way(&self, arm: Arm) -> Way {
+        if arm == Arm::Direct {
+            return Way::plain(Arm::Direct);
+        }
+        match self.direct {
+            // The direct arm has shown that plain TCP is of no use.
+            Some(Engaged::Failed(reason)) => match reason {
+                Reason::EncryptionRequired | Reason::Closed | Reason::Reset => {
+                    Way::new(arm, Transport::Tcp, true)
+                }
+                Reason::ConnectTimeout | Reason::Refused | Reason::Unreachable => {
+                    Way::new(arm, Transport::Utp, false)
+                }
+                _ => Way::plain(arm),
+            },
+            _ => match self.estimate.way {
+                Some(way) => Way::new(arm, way.transport, way.encrypted),
+                None => Way::plain(arm),
+            },
+        }
+    }
+}
+
+/// The next attempt, or `None` where no arm with room has a peer left: peers in their turn, then by
+/// the value of trying them, then by source, then by how many nodes reported them. With `explore`, a
+/// number from 0 to 1, any peer that nobody has tried may be chosen, so that what was learnt wrongly is
+/// found out.
+pub(super) fn next<'a>(
+    room: Room,
+    candidates: impl Iterator<Item = Candidate<'a>>,
+    explore: Option<f64>,
+) -> Option<Choice> {
+    let turns = candidates.filter_map(|candidate| Some((candidate, candidate.arm(room)?)));
+    let (candidate, (_, arm, why)) = match explore {
+        None => turns.min_by(|(one, (turn, ..)), (another, (other_turn, ..))| {
+            let value = another.estimate.value.total_cmp(&one.estimate.value);
+            let rest = |it: &Candidate<'_>| (it.known.source, Reverse(it.known.reports), it.addr);
+            turn.cmp(other_turn)
+                .then(
+                    one.estimate
+                        .hopeless
+                        .is_some()
+                        .cmp(&another.estimate.hopeless.is_some()),
+                )
+                .then(value)
+                .then_with(|| rest(one).cmp(&rest(another)))
+        })?,
+        Some(draw) => {
+            let mut fresh: Vec<_> = turns.filter(|(_, turn)| turn.0 == Turn::Fresh).collect();
+            fresh.sort_by_key(|(candidate, _)| candidate.addr);
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "an index below a few hundred"
+            )]
+            let index = (draw.clamp(0.0, 1.0) * fresh.len() as f64) as usize;
+            let index = index.min(fresh.len().checked_sub(1)?);
+            let (candidate, (turn, arm, _)) = fresh.swap_remove(index);
             (
-                undelivered,
-                in_hand,
-                known.source,
-                std::cmp::Reverse(known.reports),
-                **addr,
+                candidate,
+                (
+                    turn,
+                    arm,
+                    "to find out whether what is known of it still holds",
+                ),
             )
-        })
-        .map(|(addr, _)| *addr)
+        }
+    };
+    Some(Choice {
+        peer: candidate.addr,
+        way: candidate.way(arm),
+        why,
+    })
 }
 
 /// The failure of a peer that was still being tried when time ran out.
@@ -153,98 +303,4 @@ pub(super) fn funnel(reasons: impl Iterator<Item = Reason>) -> BTreeMap<Reason, 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::torrent::PeerSource;
-
-    fn addr(last: u8) -> PeerAddr {
-        PeerAddr::new([8, 8, 8, last].into(), 6881)
-    }
-
-    #[test]
-    fn when_the_direct_arm_starts() {
-        let after = Duration::from_millis(300);
-        assert_eq!(
-            direct_start(Strategy::Auto, true, after),
-            DirectStart::After(after)
-        );
-        assert!(matches!(
-            direct_start(Strategy::Auto, false, after),
-            DirectStart::Now(_)
-        ));
-        assert!(matches!(
-            direct_start(Strategy::Race, true, after),
-            DirectStart::Now(_)
-        ));
-        assert!(matches!(
-            direct_start(Strategy::Direct, false, after),
-            DirectStart::Now(_)
-        ));
-        assert_eq!(
-            direct_start(Strategy::Libtorrent, true, after),
-            DirectStart::Never
-        );
-    }
-
-    #[test]
-    fn peers_that_delivered_come_first_then_those_nobody_has_in_hand() {
-        let mut peers = Peers::new(false);
-        for last in 1..=5 {
-            peers.add(addr(last), PeerSource::Dht);
-        }
-        peers.add(addr(6), PeerSource::Hint);
-        peers.set_deliveries(addr(4), 2);
-        let engaged = HashMap::from([
-            (addr(6), Engaged::In(Phase::Extension)),
-            (addr(1), Engaged::Failed(Reason::Closed)),
-            (addr(2), Engaged::Failed(Reason::NoUtMetadata)),
-            (addr(3), Engaged::In(Phase::Connect)),
-        ]);
-        let mut tried = HashMap::new();
-        let mut order = Vec::new();
-        while let Some(next) = next_peer(Arm::Direct, &peers, &tried, &engaged) {
-            tried.insert(next, Engaged::In(Phase::Connect));
-            order.push(next);
-        }
-        assert_eq!(order, [4, 3, 5, 1, 6].map(addr), "2 can't, whoever asks");
-    }
-
-    #[test]
-    fn the_failure_that_came_furthest_speaks_for_the_hash() {
-        let failures = [
-            (
-                addr(1),
-                Failure::new(Reason::ConnectTimeout, Phase::Connect, "a"),
-            ),
-            (addr(2), Failure::new(Reason::Closed, Phase::Handshake, "b")),
-            (
-                addr(3),
-                Failure::new(Reason::EncryptionRequired, Phase::Handshake, "c"),
-            ),
-            (addr(4), Failure::new(Reason::Closed, Phase::Handshake, "d")),
-        ];
-        let verdict = verdict(failures.iter().map(|(peer, failure)| (*peer, failure))).unwrap();
-        assert_eq!(verdict.reason, Reason::EncryptionRequired);
-        assert_eq!(verdict.detail, "8.8.8.3:6881: c");
-        assert_eq!(super::verdict(std::iter::empty()), None);
-        let funnel = funnel(failures.iter().map(|(_, failure)| failure.reason));
-        assert_eq!(funnel.get(&Reason::Closed), Some(&2));
-    }
-
-    #[test]
-    fn an_attempt_cut_short_has_the_reason_of_its_phase() {
-        let limit = Duration::from_secs(1);
-        assert_eq!(
-            out_of_time(Phase::Connect, limit).reason,
-            Reason::ConnectTimeout
-        );
-        assert_eq!(
-            out_of_time(Phase::Extension, limit).reason,
-            Reason::HandshakeTimeout
-        );
-        assert_eq!(
-            out_of_time(Phase::Transfer, limit).reason,
-            Reason::TransferTimeout
-        );
-    }
-}
+mod tests;

@@ -21,8 +21,7 @@ const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) source: PeerSource,
-    /// Each with the number of times it delivered before.
-    pub(super) peers: Vec<(PeerAddr, u32)>,
+    pub(super) peers: Vec<PeerAddr>,
 }
 
 /// A lookup that runs; dropping it ends it.
@@ -68,6 +67,7 @@ struct Search {
 impl Search {
     async fn run(&self) -> Result<(), Unwanted> {
         let has_hints = !self.wanted.peers.is_empty();
+        self.stations.remember_pairs(&self.wanted.infohash).await;
         self.report(PeerSource::Hint, self.wanted.addresses())
             .await?;
         let remembered = self
@@ -125,12 +125,7 @@ impl Search {
         if peers.is_empty() {
             return Ok(());
         }
-        let deliveries = self.stations.deliveries(&peers).await;
-        let mut peers: Vec<_> = peers
-            .into_iter()
-            .map(|peer| (peer, deliveries.get(&peer).copied().unwrap_or_default()))
-            .collect();
-        peers.sort_by_key(|(_, deliveries)| std::cmp::Reverse(*deliveries));
+        self.stations.remember(&peers).await;
         self.found
             .send(Found { source, peers })
             .await

@@ -7,8 +7,10 @@
 //! Stations are joined by bounded channels, and a full one slows down the one before it. Nothing
 //! is emitted before it is recorded.
 
+mod arms;
 mod attempt;
 mod attempts;
+mod breaker;
 mod choose;
 mod cooldown;
 mod emit;
@@ -18,8 +20,10 @@ mod lookup;
 mod options;
 mod record;
 mod station;
+mod trackers;
 mod verify;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,12 +132,17 @@ impl Engine {
             Passage::Open { failures } => failures,
         };
         let wanted = Arc::new(wanted);
+        stations.remember_groups().await;
+        stations.remember_trackers(&wanted.trackers).await;
+        let mut asked = HashSet::new();
         let mut delays = backon::ExponentialBuilder::default()
             .with_jitter()
             .with_max_times(usize::try_from(stations.options.retries).unwrap_or(usize::MAX))
             .build();
         loop {
-            let mut ended = attempt::run(stations, &wanted).await;
+            let trackers = stations.trackers_for(&wanted, &asked);
+            asked.extend(trackers.iter().cloned());
+            let mut ended = attempt::run(stations, &wanted, trackers).await;
             // A try that is followed by another is no failure of the hash yet.
             let delay = ended.retry().then(|| delays.next()).flatten();
             ended.says_nothing |= delay.is_some();

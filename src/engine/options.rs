@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{direct, libtorrent};
+use crate::{direct, history, libtorrent};
 
 /// Which arm fetches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Strategy {
-    /// libtorrent first; the direct arm joins after a while, or on libtorrent's first failure.
+    /// The arm that is measured to be faster first, libtorrent to begin with; the other one joins
+    /// after a while, on a failure, or where it alone can reach a peer.
     #[default]
     Auto,
     /// libtorrent alone.
@@ -49,11 +50,13 @@ pub struct Options {
     pub retries: u32,
     /// Fetch even what the store has, or what cools down.
     pub refetch: bool,
-    /// With [`Strategy::Auto`]: how long libtorrent is alone.
+    /// With [`Strategy::Auto`]: how long the arm that goes first is alone.
     pub fallback_after: Duration,
-    /// Peers that an arm tries at a time, per hash.
+    /// Peers that an arm tries at a time, per hash; those that do not answer for longer than most
+    /// who deliver take to connect do not count.
     pub peers_at_once: usize,
-    /// Between the starts of two attempts of one arm at one hash, after the first ones.
+    /// The pause between two attempts at a hash where the first is as good as sure to deliver; the
+    /// less likely that is, the shorter the pause.
     pub stagger: Duration,
     /// How long the DHT is asked for peers of one hash.
     pub lookup_timeout: Duration,
@@ -63,6 +66,8 @@ pub struct Options {
     pub trackers: bool,
     /// Take loopback and private addresses as peers.
     pub allow_local_peers: bool,
+    /// What is remembered of peers, and how it fades.
+    pub history: history::Settings,
     /// The direct arm's.
     pub direct: direct::Settings,
     /// The libtorrent arm's.

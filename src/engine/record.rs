@@ -61,7 +61,10 @@ pub(super) async fn record(
             error: None,
         };
     };
-    if matches!(result, RecordResult::AttemptsOnly) && ended.attempts.is_empty() {
+    if matches!(result, RecordResult::AttemptsOnly)
+        && ended.attempts.is_empty()
+        && ended.tracker_replies.is_empty()
+    {
         return Recorded {
             retry_at_ms,
             error: None,
@@ -71,6 +74,7 @@ pub(super) async fn record(
         infohash: wanted.infohash,
         result,
         attempts: ended.attempts.clone(),
+        tracker_replies: ended.tracker_replies.clone(),
         at_ms,
     };
     let error = store

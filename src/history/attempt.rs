@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::Fact;
 use crate::torrent::{Category, PeerAddr, PeerSource, Phase, Reason, Way};
 
 /// One attempt to get the metadata of a torrent from one peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The way it took: of libtorrent's several, the one that came furthest.
     pub way: Way,
@@ -39,5 +42,34 @@ impl Attempt {
     pub fn is_ours(&self) -> bool {
         self.outcome
             .is_some_and(|reason| reason.category() == Category::Local)
+    }
+
+    /// What it says, and of whom.
+    #[must_use]
+    pub fn fact(&self) -> Fact {
+        Fact::of(self.outcome, self.phase)
+    }
+}
+
+/// What is stored of an attempt at a hash that bears on trying the same peer for it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastAttempt {
+    /// Whom it asked.
+    pub peer: PeerAddr,
+    /// The way it took.
+    pub way: Way,
+    /// How far it came.
+    pub phase: Phase,
+    /// Why it failed; `None` where the peer delivered.
+    pub outcome: Option<Reason>,
+    /// When it began: UTC, milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+impl PastAttempt {
+    /// What it says, and of whom.
+    #[must_use]
+    pub fn fact(&self) -> Fact {
+        Fact::of(self.outcome, self.phase)
     }
 }

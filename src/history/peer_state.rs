@@ -1,6 +1,6 @@
 //! What attempts at a peer add up to, and what each says of its capabilities.
 
-use super::{Attempt, Quantiles, Weights};
+use super::{Attempt, Fact, Quantiles, Weights};
 use crate::torrent::{Arm, Phase, Reason, Way};
 
 /// The most characters of the name of a peer's client.
@@ -36,9 +36,11 @@ pub struct PeerState {
     pub latencies: Quantiles,
     /// The way of the latest attempt that delivered.
     pub delivered_way: Option<Way>,
-    /// How often it failed by its own doing since it last delivered.
+    /// How often it failed since it last delivered. What it did not serve of one hash is no
+    /// failure of the peer.
     pub failures_in_a_row: u32,
-    /// The counts that fade.
+    /// The counts that fade. Those of `unreachable` and `unserved` go from 0 to 1: how fresh the last such
+    /// failure since the last delivery is.
     pub weights: Weights,
     /// Whether it speaks the extension protocol (BEP 10), as far as known.
     pub bep10_support: Option<bool>,
@@ -80,25 +82,30 @@ impl PeerState {
     /// of the latest facts.
     pub fn add(&mut self, attempt: &Attempt) {
         let is_latest = attempt.started_at_ms >= self.last_seen_at_ms;
-        let is_ours = attempt.is_ours();
+        let fact = attempt.fact();
         self.attempts = self.attempts.saturating_add(1);
         if attempt.connect_time.is_some() {
             self.connections = self.connections.saturating_add(1);
         }
-        match attempt.outcome {
-            None => self.add_delivery(attempt),
-            Some(_) if is_ours => {}
-            Some(_) => {
-                self.failures = self.failures.saturating_add(1);
-                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-            }
+        match fact {
+            Fact::Delivered => self.add_delivery(attempt),
+            Fact::Nothing => {}
+            _ => self.failures = self.failures.saturating_add(1),
         }
-        if is_latest && !is_ours {
+        let is_news = self.last_delivered_at_ms < Some(attempt.started_at_ms);
+        if fact.is_failure_of_peer() && is_news {
+            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        }
+        let stays = matches!(fact, Fact::Incapable | Fact::Misbehaved);
+        if stays || fact.is_failure_of_peer() && is_news {
+            self.weights.add(fact, attempt.started_at_ms);
+            self.weights.unreachable = self.weights.unreachable.min(1.0);
+            self.weights.unserved = self.weights.unserved.min(1.0);
+        }
+        if is_latest && !attempt.is_ours() {
             self.last_outcome = attempt.outcome;
             self.last_arm = attempt.way.arm;
         }
-        self.weights
-            .observe(attempt.outcome, attempt.phase, attempt.started_at_ms);
         let client = attempt.client.as_deref();
         let client = client.map(|client| client.chars().take(CLIENT_CHARS).collect());
         learn(&mut self.client, client, is_latest);
@@ -115,8 +122,15 @@ impl PeerState {
 
     fn add_delivery(&mut self, attempt: &Attempt) {
         self.deliveries = self.deliveries.saturating_add(1);
-        self.failures_in_a_row = 0;
         self.latencies.add(attempt.duration);
+        self.weights.add(Fact::Delivered, attempt.started_at_ms);
+        // Failures that began while this was under way are older news.
+        let took = i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX);
+        if attempt.started_at_ms.saturating_add(took) >= self.last_seen_at_ms {
+            self.failures_in_a_row = 0;
+            self.weights.unreachable = 0.0;
+            self.weights.unserved = 0.0;
+        }
         if self.last_delivered_at_ms <= Some(attempt.started_at_ms) {
             self.delivered_way = Some(attempt.way);
         }

@@ -29,7 +29,7 @@ impl Quantiles {
     /// How many observations count.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.0.iter().map(|&count| u32::from(count)).sum()
+        Self::sum([self].into_iter()).count()
     }
 
     /// Adds a duration.
@@ -37,6 +37,7 @@ impl Quantiles {
         let steps = 2.0 * (duration.as_secs_f64() * 1_000.0 / FIRST_MS).log2();
         #[expect(
             clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
             clippy::cast_sign_loss,
             reason = "clamped to the buckets"
         )]
@@ -54,6 +55,32 @@ impl Quantiles {
     /// The bound that this share (0 to 1) of the observations is under; `None` without any.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Duration> {
+        Self::sum([self].into_iter()).quantile(share)
+    }
+
+    /// All observations of several together.
+    pub(super) fn sum<'a>(all: impl Iterator<Item = &'a Self>) -> Sum {
+        let mut sum = Sum([0; Self::BUCKETS]);
+        for one in all {
+            for (to, from) in sum.0.iter_mut().zip(one.0) {
+                *to += u32::from(from);
+            }
+        }
+        sum
+    }
+}
+
+/// The observations of several [`Quantiles`].
+pub(super) struct Sum([u32; Quantiles::BUCKETS]);
+
+impl Sum {
+    /// How many observations count.
+    pub(super) fn count(&self) -> u32 {
+        self.0.iter().sum()
+    }
+
+    /// The bound that this share (0 to 1) of the observations is under; `None` without any.
+    pub(super) fn quantile(&self, share: f64) -> Option<Duration> {
         let wanted = share * f64::from(self.count());
         let mut sum = 0.0;
         let bucket = self.0.iter().position(|&count| {

@@ -13,7 +13,7 @@ use super::node::FromSession;
 use super::session::Command;
 use super::settings::Way;
 use super::ways::{Dial, Ways};
-use crate::torrent::{Infohash, PeerAddr, PeerSource};
+use crate::torrent::{self, Infohash, PeerAddr};
 
 /// What to fetch, and from whom.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub struct FetchRequest {
     pub infohash: Infohash,
     /// Trackers to ask: `http`, `https` and `udp` URLs.
     pub trackers: Vec<String>,
-    /// Peers to dial at once.
-    pub peers: Vec<(PeerAddr, PeerSource)>,
+    /// Peers to dial at once, each with the way to take first.
+    pub peers: Vec<(PeerAddr, torrent::Way)>,
     /// Only ask the trackers, and report the peers they name: nobody is dialled.
     pub lookup_only: bool,
 }
@@ -72,10 +72,19 @@ impl Fetch {
         };
         {
             let mut torrents = lock(&fetch.torrents);
-            let dial = torrents
+            let dials = torrents
                 .ways
                 .add(&peers, Instant::now(), |addr| arm.may_dial(addr));
-            fetch.dial(&mut torrents, (first, dial))?;
+            // The first session takes the torrent in any case: it has the trackers, and the port
+            // that peers connect to.
+            let (firsts, others) = dials
+                .into_iter()
+                .partition::<Vec<_>, _>(|dial| dial.0 == first);
+            let firsts = firsts.into_iter().flat_map(|(_, peers)| peers).collect();
+            fetch.dial(&mut torrents, (first, firsts))?;
+            for dial in others {
+                fetch.dial_or_fail(&mut torrents, dial);
+            }
         }
         Ok(fetch)
     }
@@ -116,15 +125,15 @@ impl Fetch {
         }
     }
 
-    /// Dials more peers, at once. One that this fetch knows already is not dialled again, and with
-    /// `lookup_only` nobody is.
-    pub fn connect(&self, peers: &[(PeerAddr, PeerSource)]) {
+    /// Dials more peers, at once, each on the way that is to be taken first. One that this fetch
+    /// knows already is not dialled again, and with `lookup_only` nobody is.
+    pub fn connect(&self, peers: &[(PeerAddr, torrent::Way)]) {
         let mut torrents = lock(&self.torrents);
-        let dial = torrents
+        let dials = torrents
             .ways
             .add(peers, Instant::now(), |addr| self.arm.may_dial(addr));
-        if !dial.is_empty() {
-            self.dial_or_fail(&mut torrents, (Way::Tcp, dial));
+        for dial in dials {
+            self.dial_or_fail(&mut torrents, dial);
         }
         self.connected.notify_one();
     }

@@ -124,6 +124,17 @@ pub(crate) enum Way {
     Lookup,
 }
 
+impl From<torrent::Way> for Way {
+    fn from(way: torrent::Way) -> Self {
+        match (way.transport, way.encrypted) {
+            (torrent::Transport::Tcp, false) => Self::Tcp,
+            (torrent::Transport::Tcp, true) => Self::TcpMse,
+            (torrent::Transport::Utp, false) => Self::Utp,
+            (torrent::Transport::Utp, true) => Self::UtpMse,
+        }
+    }
+}
+
 impl Way {
     pub(crate) fn is_utp(self) -> bool {
         matches!(self, Self::Utp | Self::UtpMse)

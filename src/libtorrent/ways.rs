@@ -1,6 +1,6 @@
 //! Which way each peer of a fetch is tried next. No I/O: it is told events and says whom to dial.
 //!
-//! TCP comes first and plain. A peer that can't be connected to, or is not connected after a second,
+//! TCP comes first and plain, unless the caller knows of a way that has worked. A peer that can't be connected to, or is not connected after a second,
 //! is tried over uTP as well; one that hangs up on the plain handshake is tried again encrypted, and
 //! over uTP where it hangs up on that too.
 
@@ -11,7 +11,7 @@ use super::bridge::{Event, EventKind};
 use super::events::{self, FetchEvent};
 use super::failure::{asks_for_encryption, failure, more_telling};
 use super::settings::Way;
-use crate::torrent::{Failure, PeerAddr, PeerSource, Phase, Reason};
+use crate::torrent::{self, Failure, PeerAddr, PeerSource, Phase, Reason};
 
 /// How long TCP may take to connect before uTP is tried beside it.
 const UTP_JOINS_AFTER: Duration = Duration::from_secs(1);
@@ -65,25 +65,29 @@ impl Ways {
         self.finished
     }
 
-    /// Takes peers that the caller names; returns those to dial over TCP. `allowed` says whom we may
-    /// dial at all.
+    /// Takes peers that the caller names, each with the way to take first; returns those to dial on
+    /// each way. `allowed` says whom we may dial at all.
     pub(crate) fn add(
         &mut self,
-        peers: &[(PeerAddr, PeerSource)],
+        peers: &[(PeerAddr, torrent::Way)],
         now: Instant,
         allowed: impl Fn(&PeerAddr) -> bool,
-    ) -> Vec<PeerAddr> {
+    ) -> Vec<Dial> {
         if self.lookup_only || self.finished {
             return Vec::new();
         }
-        let mut dial = Vec::new();
-        for &(addr, _) in peers {
+        let mut dials: Vec<Dial> = Vec::new();
+        for &(addr, way) in peers {
             if self.peers.contains_key(&addr) {
                 continue;
             }
             if allowed(&addr) {
-                self.begin(addr, Way::Tcp, now);
-                dial.push(addr);
+                let way = Way::from(way);
+                self.begin(addr, way, now);
+                match dials.iter_mut().find(|(dialled, _)| *dialled == way) {
+                    Some((_, addrs)) => addrs.push(addr),
+                    None => dials.push((way, vec![addr])),
+                }
             } else {
                 self.peers.insert(addr, Peer::default());
                 self.out.push_back(FetchEvent::PeerFailed {
@@ -98,7 +102,7 @@ impl Ways {
                 });
             }
         }
-        dial
+        dials
     }
 
     fn begin(&mut self, addr: PeerAddr, way: Way, now: Instant) {
@@ -270,6 +274,8 @@ impl Ways {
                 Some(Way::Utp)
             }
             Way::Utp if asks_for_encryption(&failure) => Some(Way::UtpMse),
+            // What worked once need not work today.
+            Way::Utp | Way::UtpMse if failure.phase == Phase::Connect => Some(Way::Tcp),
             _ => None,
         }
         .filter(|next| peer.tried & next.bit() == 0);

@@ -17,7 +17,7 @@ use diesel::prelude::*;
 
 use super::connection::Connection;
 use super::schema::{blocked_infohash as table, blocked_salt};
-use super::value::{bounded, keys, unsigned, v2_range};
+use super::value::{bounded, keys, senseless, unsigned, v2_range};
 use super::upsert;
 use crate::torrent::{Infohash, sha256};
 
@@ -146,9 +146,18 @@ impl Snapshot {
 
 /// Every salt but the empty one.
 pub(super) fn salts(connection: &mut Connection) -> QueryResult<Vec<Vec<u8>>> {
-    blocked_salt::table
+    let salts: Vec<Vec<u8>> = blocked_salt::table
         .select(blocked_salt::salt)
-        .load(connection)
+        .limit(MAX_SALTS as i64 + 1)
+        .load(connection)?;
+    if salts.len() > MAX_SALTS {
+        return Err(too_many_salts(salts.len()));
+    }
+    Ok(salts)
+}
+
+fn too_many_salts(count: impl std::fmt::Display) -> diesel::result::Error {
+    senseless(format!("{count} salts of the blocklist, more than {MAX_SALTS},"))
 }
 
 /// All that may stand in a row which blocks this hash.
@@ -202,6 +211,12 @@ pub(super) fn add(
     let salts: Vec<SaltRow<'_>> = salts.into_iter().map(|salt| SaltRow { salt }).collect();
     for chunk in salts.chunks(CHUNK) {
         upsert::blocked_salts(connection, chunk)?;
+    }
+    if !salts.is_empty() {
+        let count = unsigned(blocked_salt::table.count().get_result(connection)?)?;
+        if count > MAX_SALTS as u64 {
+            return Err(too_many_salts(count));
+        }
     }
     // In the order of the key: neighbours share their pages.
     let entries: BTreeSet<&BlockEntry> = entries.iter().collect();

@@ -130,6 +130,14 @@ pub enum StoreError {
         /// What the pool said.
         detail: String,
     },
+    /// A journal of results that wait for the database can't be read.
+    #[error("cannot read the journal `{journal}` ({detail}): check the disk")]
+    Journal {
+        /// The path.
+        journal: String,
+        /// What the system said.
+        detail: String,
+    },
     /// The store was closed, or its writer could not be started or has ended.
     #[error("the store is closed: nothing more can be written to it")]
     Closed,
@@ -187,6 +195,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the database refused this record, and would take another one.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Statement { .. } | Self::Value(_))
+    }
+
     /// Whether the same write may succeed a moment later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -198,6 +211,7 @@ impl StoreError {
                 | Self::ReadOnly { .. }
                 | Self::CannotOpen { .. }
                 | Self::Busy { .. }
+                | Self::Journal { .. }
         )
     }
 }

@@ -10,6 +10,7 @@
 //! The row goes when the hash is resolved.
 
 use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
 use super::schema::failed_torrent as table;
@@ -18,7 +19,7 @@ use super::value::{self, DETAIL_CHARS, bounded, keys, senseless, unsigned, v2_ra
 use crate::torrent::{Infohash, Phase, Reason};
 
 /// Why a hash could not be resolved, and when to try again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedTorrent {
     /// Why.
     pub reason: Reason,

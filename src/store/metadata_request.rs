@@ -33,7 +33,7 @@ use super::value::{
     self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded, clamped, keys, millis,
     senseless, unsigned,
 };
-use crate::history::Attempt;
+use crate::history::{Attempt, PastAttempt};
 use crate::torrent::{Infohash, PeerAddr, Reason, Way};
 
 /// The name of the outcome, as it is stored.
@@ -159,6 +159,47 @@ pub(super) fn deliverers(
     rows.iter()
         .map(|(ip, port)| value::peer(ip, *port))
         .collect()
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = table)]
+struct PastRow {
+    peer_ip: String,
+    peer_port: i32,
+    arm: String,
+    transport: String,
+    encrypted: bool,
+    phase: String,
+    outcome: String,
+    started_at: i64,
+}
+
+impl PastRow {
+    fn into_attempt(self) -> QueryResult<PastAttempt> {
+        let transport = value::transport(&self.transport)?;
+        Ok(PastAttempt {
+            peer: value::peer(&self.peer_ip, self.peer_port)?,
+            way: Way::new(value::arm(&self.arm)?, transport, self.encrypted),
+            phase: value::phase(&self.phase)?,
+            outcome: value::outcome(&self.outcome)?,
+            at_ms: self.started_at,
+        })
+    }
+}
+
+/// The latest attempts at this hash, the latest first.
+pub(super) fn latest(
+    connection: &mut Connection,
+    infohash: &Infohash,
+    limit: u32,
+) -> QueryResult<Vec<PastAttempt>> {
+    let rows: Vec<PastRow> = table::table
+        .filter(table::infohash.eq_any(keys(infohash)))
+        .order(table::started_at.desc())
+        .limit(limit.into())
+        .select(PastRow::as_select())
+        .load(connection)?;
+    rows.into_iter().map(PastRow::into_attempt).collect()
 }
 
 /// Whether an attempt was made at this peer for this hash.

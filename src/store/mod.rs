@@ -4,36 +4,51 @@
 //! SQL stays in here. Reads run on a small pool of connections, all writes on one thread that writes
 //! what waits in one transaction ([`Store::record`]). Times are UTC, in milliseconds since 1970.
 
+mod applied_batch;
+mod batch;
+mod blocklist;
 mod connection;
 mod error;
 mod failed_torrent;
+pub mod journal;
 mod metadata_request;
+mod peer_group;
 mod peer_state;
 #[cfg(test)]
 mod plans;
+mod record;
 mod schema;
 mod sqlite;
+mod statistics;
 mod torrent_file;
 mod torrent_metadata;
+mod tracker_state;
 mod upsert;
 mod url;
 mod value;
+mod worker;
 mod writer;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use diesel::QueryResult;
 
+pub use self::applied_batch::BatchId;
+pub use self::blocklist::{BlockEntry, Blocked, MAX_SALT_BYTES, MAX_SALTS};
 pub use self::error::StoreError;
-pub use self::failed_torrent::FailedTorrent;
+pub use self::failed_torrent::{FailedFilter, FailedTorrent};
+pub use self::record::{Record, RecordResult};
+pub use self::statistics::{AttemptGroup, Funnel, Latencies};
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
-pub use self::writer::{Record, RecordResult};
+pub use self::writer::StoreHealth;
 
-use self::connection::{Connection, ReadPool, Target};
+use self::connection::{Connection, ReadPool, Target, write_transaction};
 use self::writer::Writer;
-use crate::history::PeerState;
+use crate::history::{Attempt, Group, GroupState, PastAttempt, PeerState, TrackerState};
 use crate::torrent::{Infohash, PeerAddr};
 
 /// How a store is opened. [`Default`] is right unless a measurement says otherwise.
@@ -41,8 +56,16 @@ use crate::torrent::{Infohash, PeerAddr};
 pub struct StoreOptions {
     /// How long to wait for another process's lock when opening and reading: 5 s.
     pub busy_timeout: Duration,
-    /// For how long a write is tried again while the database is locked or full: 5 s.
+    /// For how long a write is tried again while the database is away and no journal can be written,
+    /// and for how long the end waits for a database that is away: 5 s.
     pub retry_for: Duration,
+    /// After how long records go to a journal while the database is away: 5 s. At most `retry_for`.
+    pub spill_after: Duration,
+    /// Where journals are: beside the file of a SQLite database, otherwise in the user's directory for
+    /// state (on Linux `~/.local/state/metafetch`).
+    pub journal_dir: Option<PathBuf>,
+    /// The most bytes of the journals. Once they are full, records wait: 256 MiB.
+    pub journal_limit: u64,
     /// How long a read waits for one of the connections: 10 s.
     pub read_timeout: Duration,
     /// Connections to read with: 4.
@@ -56,6 +79,9 @@ impl Default for StoreOptions {
         Self {
             busy_timeout: Duration::from_secs(5),
             retry_for: Duration::from_secs(5),
+            spill_after: Duration::from_secs(5),
+            journal_dir: None,
+            journal_limit: 256 << 20,
             read_timeout: Duration::from_secs(10),
             readers: 4,
             size_limit: None,
@@ -76,6 +102,8 @@ pub struct Counts {
     pub attempts: u64,
     /// Peers.
     pub peers: u64,
+    /// Rows of the blocklist.
+    pub blocked: u64,
 }
 
 /// A store that is open. Clones share it.
@@ -84,6 +112,7 @@ pub struct Store {
     target: Target,
     readers: ReadPool,
     writer: Writer,
+    blocklist: blocklist::Snapshot,
 }
 
 impl std::fmt::Debug for Store {
@@ -107,7 +136,8 @@ impl Store {
         let _ = target.migrate()?;
         Ok(Self {
             readers: target.read_pool(options),
-            writer: Writer::start(&target, options)?,
+            writer: Writer::start(&target, url, options)?,
+            blocklist: blocklist::Snapshot::default(),
             target,
         })
     }
@@ -151,6 +181,24 @@ impl Store {
             .await
     }
 
+    /// What is known of groups of peers: up to `limit` of each kind, those with the most attempts
+    /// first. Reads the whole table: for the start.
+    pub async fn groups(&self, limit: u32) -> Result<Vec<(Group, GroupState)>, StoreError> {
+        self.read(move |connection| peer_group::heaviest(connection, limit))
+            .await
+    }
+
+    /// The latest `limit` attempts at this hash, the latest first.
+    pub async fn past_attempts(
+        &self,
+        infohash: &Infohash,
+        limit: u32,
+    ) -> Result<Vec<PastAttempt>, StoreError> {
+        let infohash = *infohash;
+        self.read(move |connection| metadata_request::latest(connection, &infohash, limit))
+            .await
+    }
+
     /// Up to `limit` peers that delivered this hash before, the latest first.
     pub async fn deliverers(
         &self,
@@ -160,6 +208,19 @@ impl Store {
         let infohash = *infohash;
         self.read(move |connection| metadata_request::deliverers(connection, &infohash, limit))
             .await
+    }
+
+    /// What is known of these trackers; those that were never asked are missing.
+    pub async fn tracker_states(
+        &self,
+        urls: &[String],
+    ) -> Result<HashMap<String, TrackerState>, StoreError> {
+        let urls = urls.to_vec();
+        self.read(move |connection| {
+            let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+            tracker_state::find(connection, &urls)
+        })
+        .await
     }
 
     /// Whether one of these peers was never tried for this hash.
@@ -180,6 +241,180 @@ impl Store {
         .await
     }
 
+    /// Up to `limit` hashes that failed, the soonest to be tried again first.
+    pub async fn failed_torrents(
+        &self,
+        filter: &FailedFilter,
+        limit: u32,
+    ) -> Result<Vec<(Infohash, FailedTorrent)>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection| failed_torrent::list(connection, &filter, limit))
+            .await
+    }
+
+    /// Forgets that these hashes failed, each under any form of it. Those that had not.
+    pub async fn remove_failed(&self, infohashes: &[Infohash]) -> Result<Vec<Infohash>, StoreError> {
+        let infohashes = infohashes.to_vec();
+        self.write(move |connection| {
+            let mut missing = Vec::new();
+            for infohash in infohashes {
+                if !failed_torrent::remove(connection, &infohash)? {
+                    missing.push(infohash);
+                }
+            }
+            Ok(missing)
+        })
+        .await
+    }
+
+    /// Forgets all failures that pass the filter. How many they were.
+    pub async fn clear_failed(&self, filter: &FailedFilter) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.write(move |connection| failed_torrent::clear(connection, &filter))
+            .await
+    }
+
+    /// Whether this hash is on the blocklist, in any form of it. Where the database can't be read, it
+    /// is not if nothing was blocked when it was last read; otherwise that is an error.
+    pub async fn is_blocked(&self, infohash: &Infohash) -> Result<bool, StoreError> {
+        match self.blocked_by(infohash).await {
+            Ok(row) => Ok(row.is_some()),
+            Err(_) if self.blocklist.was_empty() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The row of the blocklist that blocks this hash.
+    pub async fn blocked_by(&self, infohash: &Infohash) -> Result<Option<Blocked>, StoreError> {
+        let (blocklist, infohash) = (self.blocklist.clone(), *infohash);
+        self.read(move |connection| blocklist.find(connection, &infohash))
+            .await
+    }
+
+    /// Up to `limit` rows of the blocklist, of all lists or of this one.
+    pub async fn blocked(
+        &self,
+        list: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Blocked>, StoreError> {
+        let list = list.map(str::to_owned);
+        self.read(move |connection| blocklist::list(connection, list.as_deref(), limit))
+            .await
+    }
+
+    /// Every salt of the blocklist but the empty one.
+    pub async fn block_salts(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read(blocklist::salts).await
+    }
+
+    /// Adds to the blocklist what is not there yet, as of `at_ms` (UTC, milliseconds since 1970), in
+    /// one transaction. How many rows that were.
+    ///
+    /// # Errors
+    /// Also where there would be more than [`MAX_SALTS`] salts.
+    pub async fn block(
+        &self,
+        entries: Vec<BlockEntry>,
+        list: &str,
+        at_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let list = list.to_owned();
+        self.write(move |connection| blocklist::add(connection, &entries, &list, at_ms))
+            .await
+    }
+
+    /// Removes from the blocklist whatever blocks these hashes. Those that were not blocked.
+    pub async fn unblock(&self, infohashes: &[Infohash]) -> Result<Vec<Infohash>, StoreError> {
+        let infohashes = infohashes.to_vec();
+        self.write(move |connection| {
+            let mut missing = Vec::new();
+            for infohash in infohashes {
+                if !blocklist::remove(connection, &infohash)? {
+                    missing.push(infohash);
+                }
+            }
+            Ok(missing)
+        })
+        .await
+    }
+
+    /// Removes from the blocklist all that came with this list. How many rows they were.
+    pub async fn unblock_list(&self, list: &str) -> Result<u64, StoreError> {
+        let list = list.to_owned();
+        self.write(move |connection| blocklist::remove_list(connection, &list))
+            .await
+    }
+
+    /// Up to `limit` peers that delivered, those that did last first. Reads an index.
+    pub async fn latest_deliverers(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(PeerAddr, PeerState)>, StoreError> {
+        self.read(move |connection| peer_state::latest_deliverers(connection, limit))
+            .await
+    }
+
+    /// Up to `limit` peers that failed three times in a row or more, the most first. Reads an index.
+    pub async fn most_failures(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(PeerAddr, PeerState)>, StoreError> {
+        self.read(move |connection| peer_state::most_failures(connection, limit))
+            .await
+    }
+
+    /// What is known of the peers at this IP address, by port: of the one with this port, or of up to
+    /// `limit`.
+    pub async fn peers_at(
+        &self,
+        ip: IpAddr,
+        port: Option<u16>,
+        limit: u32,
+    ) -> Result<Vec<(PeerAddr, PeerState)>, StoreError> {
+        self.read(move |connection| peer_state::at(connection, ip, port, limit))
+            .await
+    }
+
+    /// The latest attempts at this peer, or at all ports of this address, with the hashes: up to
+    /// `limit`, from those that started `between_ms`. Goes back through that time until it has as
+    /// many.
+    pub async fn attempts_at(
+        &self,
+        ip: IpAddr,
+        port: Option<u16>,
+        between_ms: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<(Infohash, Attempt)>, StoreError> {
+        self.read(move |connection| {
+            metadata_request::of_peer(connection, ip, port, between_ms, limit)
+        })
+        .await
+    }
+
+    /// All attempts since this time (UTC, milliseconds since 1970) by way, phase and outcome. Reads
+    /// each of them.
+    pub async fn attempt_groups(&self, since_ms: i64) -> Result<Vec<AttemptGroup>, StoreError> {
+        self.read(move |connection| statistics::attempts(connection, since_ms))
+            .await
+    }
+
+    /// How far the hashes came that were asked for since this time. Reads each attempt.
+    pub async fn funnel(&self, since_ms: i64) -> Result<Funnel, StoreError> {
+        self.read(move |connection| statistics::funnel(connection, since_ms))
+            .await
+    }
+
+    /// Durations of the latest attempts since this time: up to `limit` of each kind.
+    pub async fn latencies(&self, since_ms: i64, limit: u32) -> Result<Latencies, StoreError> {
+        self.read(move |connection| statistics::latencies(connection, since_ms, limit))
+            .await
+    }
+
+    /// Bytes that the database takes, as it counts them.
+    pub async fn size(&self) -> Result<u64, StoreError> {
+        self.read(statistics::database_size).await
+    }
+
     /// How many rows there are. Reads every table's smallest index: not for every hash.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         self.read(|connection| {
@@ -189,22 +424,49 @@ impl Store {
                 failed_torrents: failed_torrent::count(connection)?,
                 attempts: metadata_request::count(connection)?,
                 peers: peer_state::count(connection)?,
+                blocked: blocklist::count(connection)?,
             })
         })
         .await
     }
 
-    /// Stores a record, and returns when it is committed: it then survives the death of this process
-    /// (but the last moments may be lost where the whole host crashes). Waits while the queue is full.
+    /// Stores a record, and returns when it is committed, or in a journal while the database is away:
+    /// it then survives the death of this process (but the last moments may be lost where the whole
+    /// host crashes). What is in a journal is not read until the database is back. Waits while the
+    /// queue is full.
     /// A record is stored also where this future is dropped after it was queued.
     pub async fn record(&self, record: Record) -> Result<(), StoreError> {
         self.writer.record(record).await
     }
 
+    /// How the writer is: what waits, and why.
+    #[must_use]
+    pub fn health(&self) -> StoreHealth {
+        self.writer.health()
+    }
+
     /// Writes what is queued, and ends the writer: records that come later, by way of a clone, are
-    /// answered [`StoreError::Closed`].
+    /// answered [`StoreError::Closed`]. Where the database is away, this waits
+    /// [`StoreOptions::retry_for`] for it; what is then in the journal stays there, a warning says
+    /// where, and the next [`Store::open`] stores it.
     pub async fn close(self) {
         self.writer.close().await;
+    }
+
+    /// Writes on a connection of its own, in one transaction: for what an operator asks for. Waits
+    /// for the lock as long as a read does.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let target = self.target.clone();
+        let write = move || {
+            let mut connection = target.connect()?;
+            write_transaction(&mut connection, work).map_err(|error| target.error(&error))
+        };
+        tokio::task::spawn_blocking(write)
+            .await
+            .unwrap_or(Err(StoreError::Closed))
     }
 
     async fn read<T: Send + 'static>(

@@ -6,8 +6,8 @@ use std::time::Duration;
 use diesel::connection::{Connection as _, InstrumentationEvent};
 use diesel::prelude::*;
 
+use super::batch::write_all;
 use super::connection::{Connection, Target};
-use super::writer::write_all;
 use super::*;
 use crate::history::Attempt;
 use crate::torrent::{Arm, PeerSource, Phase, Reason, Way};
@@ -92,12 +92,14 @@ fn records() -> [Record; 2] {
             infohash: hybrid,
             result: RecordResult::Resolved(Box::new(torrent)),
             attempts: vec![attempt.clone(), attempt],
+            tracker_replies: Vec::new(),
             at_ms: 2,
         },
         Record {
             infohash: Infohash::V1([3; 20]),
             result: RecordResult::Failed(failed),
             attempts: Vec::new(),
+            tracker_replies: Vec::new(),
             at_ms: 2,
         },
     ]
@@ -116,16 +118,18 @@ fn no_query_of_a_hash_or_peer_scans_a_table() {
         .collect();
     let statements = statements(&mut connection, |connection| {
         // Twice, since what is new and what is replaced go different ways.
-        write_all(connection, &[resolved, failed]).unwrap();
-        write_all(connection, &[resolved, failed]).unwrap();
+        write_all(connection, &[resolved, failed], false).unwrap();
+        write_all(connection, &[resolved, failed], true).unwrap();
         for infohash in [resolved.infohash, failed.infohash, Infohash::V2([2; 32])] {
             torrent_metadata::find(connection, &infohash).unwrap();
             torrent_metadata::files(connection, &infohash).unwrap();
             failed_torrent::find(connection, &infohash).unwrap();
             metadata_request::deliverers(connection, &infohash, 10).unwrap();
+            metadata_request::latest(connection, &infohash, 10).unwrap();
         }
         let states = peer_state::of_peers(connection, &peers).unwrap();
         assert_eq!(states.len(), 1);
+        assert_eq!(peer_group::heaviest(connection, 10).unwrap().len(), 3);
     });
     assert!(statements.len() > 30, "{statements:?}");
     for statement in statements {

@@ -3,7 +3,7 @@
 //! These read whole tables, or the part of them since some time: for an operator who asks, not for every
 //! hash.
 
-use diesel::dsl::{count_distinct, count_star, exists, max, min, not};
+use diesel::dsl::{count, count_star, exists, max, min, not};
 use diesel::prelude::*;
 
 use super::connection::Connection;
@@ -110,7 +110,7 @@ pub(super) fn funnel(connection: &mut Connection, since_ms: i64) -> QueryResult<
     use Phase::{Extension, Handshake, Transfer, Verify};
     let had_peers: i64 = table::table
         .filter(table::started_at.ge(since_ms))
-        .select(count_distinct(table::infohash))
+        .select(count(table::infohash).aggregate_distinct())
         .first(connection)?;
     let tried = table::table
         .filter(table::infohash.eq(failed_torrent::infohash))
@@ -126,7 +126,7 @@ pub(super) fn funnel(connection: &mut Connection, since_ms: i64) -> QueryResult<
         let hashes: i64 = table::table
             .filter(table::started_at.ge(since_ms))
             .filter(table::phase.eq_any(names))
-            .select(count_distinct(table::infohash))
+            .select(count(table::infohash).aggregate_distinct())
             .first(connection)?;
         unsigned(hashes)
     };
@@ -137,7 +137,7 @@ pub(super) fn funnel(connection: &mut Connection, since_ms: i64) -> QueryResult<
     let verified: i64 = table::table
         .filter(table::started_at.ge(since_ms))
         .filter(table::outcome.eq(DELIVERED))
-        .select(count_distinct(table::infohash))
+        .select(count(table::infohash).aggregate_distinct())
         .first(connection)?;
     let had_peers = unsigned(had_peers)?;
     Ok(Funnel {

@@ -21,6 +21,7 @@
 //! no validation status; a quality score says nothing of a torrent that has the right hash.
 
 use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
 use super::schema::torrent_metadata as table;
@@ -34,7 +35,7 @@ const TRACKERS: usize = 100;
 const TRACKER_CHARS: usize = 2_000;
 
 /// A torrent that was just resolved and verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedTorrent {
     /// The hash it was asked for by, or better.
     pub infohash: Infohash,
@@ -53,6 +54,7 @@ pub struct ResolvedTorrent {
     /// The `source` key of the info dictionary, or empty; the first 200 characters are kept.
     pub source: String,
     /// The info dictionary, byte for byte.
+    #[serde(with = "super::journal::base64")]
     pub info: Vec<u8>,
     /// Tracker URLs of the magnet; the first 100 are kept.
     pub trackers: Vec<String>,
@@ -290,6 +292,21 @@ pub(super) fn find(
         .first(connection)
         .optional()?;
     row.map(ReadRow::into_torrent).transpose()
+}
+
+/// When the torrent with this hash was resolved last; `None` where it is unknown.
+pub(super) fn resolved_at(
+    connection: &mut Connection,
+    infohash: &Infohash,
+) -> QueryResult<Option<i64>> {
+    match ids(connection, infohash)?.first() {
+        Some((id, ..)) => table::table
+            .find(*id)
+            .select(table::resolved_at)
+            .first(connection)
+            .optional(),
+        None => Ok(None),
+    }
 }
 
 /// The files of the torrent with this hash: path and length in bytes; none where it is unknown.

@@ -81,27 +81,24 @@ pub(super) fn arm(name: &str) -> QueryResult<Arm> {
         .ok_or_else(|| senseless(format!("unknown arm `{name}`")))
 }
 
-/// The name of a transport.
-pub(super) fn transport_name(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Tcp => "tcp",
-        Transport::Utp => "utp",
-    }
+/// How an attempt ended, by the name that is stored; `None` where it delivered.
+pub(super) fn outcome(name: &str) -> QueryResult<Option<Reason>> {
+    (name != DELIVERED).then(|| reason(name)).transpose()
 }
 
 /// The transport of this name.
 pub(super) fn transport(name: &str) -> QueryResult<Transport> {
     [Transport::Tcp, Transport::Utp]
         .into_iter()
-        .find(|transport| transport_name(*transport) == name)
+        .find(|&transport| transport_name(transport) == name)
         .ok_or_else(|| senseless(format!("unknown transport `{name}`")))
 }
 
-/// The outcome of this name; `None` for a delivery.
-pub(super) fn outcome(name: &str) -> QueryResult<Option<Reason>> {
-    match name {
-        DELIVERED => Ok(None),
-        name => reason(name).map(Some),
+/// The name of a transport.
+pub(super) fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "tcp",
+        Transport::Utp => "utp",
     }
 }
 
@@ -178,6 +175,9 @@ mod tests {
         }
         assert_eq!(phase("verify"), Ok(Phase::Verify));
         assert_eq!(arm("direct"), Ok(Arm::Direct));
+        assert_eq!(transport("utp"), Ok(Transport::Utp));
+        assert_eq!(outcome(DELIVERED), Ok(None));
+        assert!(transport("").is_err() && outcome("").is_err());
         assert!(reason(DELIVERED).is_err() && phase("").is_err() && arm("x").is_err());
         assert!(peer("::1", 65536).is_err() && peer("host", 1).is_err());
     }

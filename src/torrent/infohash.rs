@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::{BASE32, BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
@@ -14,7 +15,7 @@ const MULTIHASH_SHA256: [u8; 2] = [0x12, 0x20];
 ///
 /// A v1 torrent has a SHA-1 hash of 20 bytes, a v2 torrent a SHA-256 hash of 32 bytes, a hybrid
 /// has both (BEP 52). At least one is always there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Infohash {
     /// SHA-1 of the info dictionary. Of a v2-only torrent this may also be the SHA-256 hash
     /// truncated to 20 bytes, as the DHT and handshakes carry it.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The TCP (and uTP) endpoint of a peer. IPv4 addresses mapped into IPv6 are unmapped, so that one
 /// peer has one address.
@@ -112,6 +112,13 @@ impl Serialize for PeerAddr {
     }
 }
 
+impl<'de> Deserialize<'de> for PeerAddr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 /// A peer as a user or a magnet names it (`x.pe`, BEP 9): an address, or a host name that the
 /// lookup resolves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -156,7 +163,7 @@ impl fmt::Display for PeerHint {
 }
 
 /// Where we heard of a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerSource {
     /// `--peer`, or `x.pe` of the magnet.
@@ -176,6 +183,17 @@ pub enum PeerSource {
 }
 
 impl PeerSource {
+    /// Every source that there is.
+    pub const ALL: [Self; 7] = [
+        Self::Hint,
+        Self::Remembered,
+        Self::Tracker,
+        Self::Dht,
+        Self::Pex,
+        Self::Lsd,
+        Self::Inbound,
+    ];
+
     /// The name used in logs, in JSON and in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {

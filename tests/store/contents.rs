@@ -57,6 +57,7 @@ async fn every_field_comes_back() {
         infohash: Infohash::V1(v1),
         result: RecordResult::Resolved(Box::new(full.clone())),
         attempts: vec![attempt(peer(9), 1_500, None)],
+        tracker_replies: Vec::new(),
         at_ms: 2_000,
     };
     store.record(record).await.unwrap();
@@ -119,6 +120,7 @@ async fn a_torrent_that_is_resolved_again_stays_one() {
             infohash: torrent.infohash,
             result: RecordResult::Resolved(Box::new(torrent)),
             attempts: Vec::new(),
+            tracker_replies: Vec::new(),
             at_ms,
         };
         store.record(record).await.unwrap();

@@ -114,6 +114,7 @@ fn resolved(number: u32) -> Record {
             attempt(peer(number + 1), 1_100, Some(Reason::Closed)),
             attempt(peer(number + 2), 1_200, None),
         ],
+        tracker_replies: Vec::new(),
         at_ms: 2_000,
     }
 }
@@ -141,6 +142,7 @@ fn failed(infohash: Infohash, failures: u32, at_ms: i64) -> Record {
             retry_at_ms: at_ms + 600_000,
         }),
         attempts: Vec::new(),
+        tracker_replies: Vec::new(),
         at_ms,
     }
 }

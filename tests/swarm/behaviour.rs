@@ -190,6 +190,8 @@ pub enum Mix {
     Crawl,
     /// Addresses from trackers, PEX and fresh announces: 18 % serve.
     Fresh,
+    /// Half of the addresses do not answer, the others serve.
+    Half,
     /// All reachable and willing, but one in four serves wrong bytes or breaks the protocol.
     Poisoned,
     /// The same with one in ten.
@@ -245,6 +247,7 @@ impl Mix {
             Self::Chatty => vec![(B::Chatty, 1)],
             Self::Crawl => field.iter().map(|&(b, crawl, _)| (b, crawl)).collect(),
             Self::Fresh => field.iter().map(|&(b, _, fresh)| (b, fresh)).collect(),
+            Self::Half => vec![(B::BlackHole, 1), (B::Honest, 1)],
             Self::Poisoned => poisoned(250),
             Self::PoisonedTenth => poisoned(100),
         }

@@ -9,7 +9,7 @@ use crate::cli::output::Format;
 use crate::engine::{Options, Strategy};
 use crate::store::StoreUrl;
 use crate::torrent::{PeerHint, is_tracker};
-use crate::{direct, libtorrent};
+use crate::{direct, history, libtorrent};
 
 /// Nodes that introduce a newcomer to the public DHT.
 const ROUTERS: [&str; 4] = [
@@ -162,6 +162,7 @@ impl Args {
             dht: !self.no_dht,
             trackers: !self.no_trackers,
             allow_local_peers: self.allow_local_peers,
+            history: history::Settings::default(),
             direct,
             libtorrent,
         };

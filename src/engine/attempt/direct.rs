@@ -3,145 +3,113 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::pace::Pace;
 use super::{Bytes, Work};
 use crate::direct::{Attempt, Progress};
-use crate::discovery::Peers;
-use crate::engine::Options;
 use crate::engine::attempts::Facts;
-use crate::engine::choose::{self, DirectStart, Engaged};
-use crate::torrent::{Arm, PeerAddr, Phase, Way};
+use crate::engine::choose::{self, Choice, Engaged};
+use crate::torrent::{Arm, Failure, PeerAddr, Phase, Reason, Transport, Way};
 
 /// Direct attempts that run. Dropping one closes its connection.
 pub(super) type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Attempt> + Send + 'a>>>;
 
 /// What the direct arm does for one hash.
+#[derive(Default)]
 pub(super) struct DirectSide {
-    /// When it may start; never without.
-    start: Option<Instant>,
-    pace: Pace,
     /// Every peer that it has tried.
     engaged: HashMap<PeerAddr, Engaged>,
-    progress: HashMap<PeerAddr, (Progress, Instant)>,
+    /// The attempts that run.
+    open: HashMap<PeerAddr, Open>,
+}
+
+/// An attempt that runs.
+struct Open {
+    progress: Progress,
+    since: Instant,
+    why: String,
 }
 
 impl DirectSide {
-    pub(super) fn new(start: DirectStart, options: &Options, now: Instant) -> Self {
-        let start = match start {
-            DirectStart::Now(_) => Some(now),
-            DirectStart::After(wait) => Some(now + wait),
-            DirectStart::Never => None,
-        };
-        Self {
-            start,
-            pace: Pace::new(now, options.stagger),
-            engaged: HashMap::new(),
-            progress: HashMap::new(),
-        }
-    }
-
-    /// When it may try the next peer, if there is one.
-    pub(super) fn due(
-        &self,
-        peers: &Peers,
-        libtorrent: &HashMap<PeerAddr, Engaged>,
-    ) -> Option<Instant> {
-        let start = self.start?;
-        choose::next_peer(Arm::Direct, peers, &self.engaged, libtorrent)?;
-        Some(start.max(self.pace.due()))
-    }
-
-    pub(super) fn has_none_left(
-        &self,
-        peers: &Peers,
-        libtorrent: &HashMap<PeerAddr, Engaged>,
-    ) -> bool {
-        self.start.is_none()
-            || choose::next_peer(Arm::Direct, peers, &self.engaged, libtorrent).is_none()
-    }
-
     pub(super) fn engaged(&self) -> &HashMap<PeerAddr, Engaged> {
         &self.engaged
     }
 
+    /// The peers that are being tried, and since when.
+    pub(super) fn in_hand(&self) -> impl Iterator<Item = (PeerAddr, Instant)> {
+        self.open.iter().map(|(peer, open)| (*peer, open.since))
+    }
+
+    /// How many attempts run, without those that wait for an answer to their connection request for
+    /// longer than `patience`.
+    pub(super) fn busy(&self, patience: Duration) -> usize {
+        let is_busy = |open: &&Open| {
+            open.progress.phase() != Phase::Connect || open.since.elapsed() < patience
+        };
+        self.open.values().filter(is_busy).count()
+    }
+
     pub(super) fn phase(&self) -> Option<Phase> {
-        self.progress
-            .values()
-            .map(|(progress, _)| progress.phase())
-            .max()
+        self.open.values().map(|open| open.progress.phase()).max()
     }
 }
 
 impl<'a> Work<'a> {
-    /// With [`Strategy::Auto`](crate::engine::Strategy::Auto), libtorrent's first failure ends its
-    /// time alone.
-    pub(super) fn hasten_direct(&mut self, why: &str) {
-        let now = Instant::now();
-        if let Some(start) = self.direct.start.as_mut()
-            && *start > now
-        {
-            *start = now;
-            self.explain(format_args!("the direct arm joins: {why}"));
-        }
-    }
-
-    /// Starts direct attempts: not too many at a time, and not all at once.
-    pub(super) fn start_direct(&mut self, running: &mut Running<'a>) {
-        let now = Instant::now();
-        let stations = self.stations;
-        if self.direct.start.is_none_or(|start| start > now) {
-            return;
-        }
-        while running.len() < stations.options.peers_at_once && self.direct.pace.due() <= now {
-            let libtorrent = self.libtorrent.engaged();
-            let Some(peer) =
-                choose::next_peer(Arm::Direct, &self.peers, &self.direct.engaged, libtorrent)
-            else {
-                return;
-            };
-            self.explain(format_args!("the direct arm tries {peer}"));
-            self.direct
-                .engaged
-                .insert(peer, Engaged::In(Phase::Connect));
-            self.direct.pace.tried(now);
-            let progress = Progress::default();
-            self.direct.progress.insert(peer, (progress.clone(), now));
-            let infohash = &self.wanted.infohash;
-            running.push(Box::pin(async move {
-                stations.direct.fetch(infohash, peer, &progress).await
-            }));
-        }
+    pub(super) fn begin_direct(&mut self, choice: &Choice, why: String, running: &mut Running<'a>) {
+        let (stations, peer, since) = (self.stations, choice.peer, Instant::now());
+        let progress = Progress::default();
+        self.direct
+            .engaged
+            .insert(peer, Engaged::In(Phase::Connect));
+        self.direct.open.insert(
+            peer,
+            Open {
+                progress: progress.clone(),
+                since,
+                why,
+            },
+        );
+        let cap = stations.options.direct.connect_timeout;
+        // Whoever is never waited for is never known to be slow: some get all the time there is.
+        let explores = self.explores();
+        let history = &stations.history;
+        let connect_timeout = history.connect_timeout(Transport::Tcp, cap, explores);
+        let infohash = &self.wanted.infohash;
+        running.push(Box::pin(async move {
+            stations
+                .direct
+                .fetch(infohash, peer, connect_timeout, &progress)
+                .await
+        }));
     }
 
     pub(super) fn on_direct(&mut self, attempt: Attempt) -> Bytes {
         let peer = attempt.peer;
-        self.direct.progress.remove(&peer);
+        let open = self.direct.open.remove(&peer);
         let facts = Facts {
             way: Way::plain(Arm::Direct),
             peer,
             duration: attempt.elapsed,
             connect_time: attempt.connect_time,
-            why: String::new(),
+            why: open.map(|open| open.why).unwrap_or_default(),
             client: attempt.client,
             metadata_size: attempt.metadata_size,
         };
         match attempt.result {
             Err(failure) => {
                 self.explain(format_args!("the direct arm gave up {peer}: {failure}"));
-                self.direct.pace.failed(Instant::now());
                 self.direct
                     .engaged
                     .insert(peer, Engaged::Failed(failure.reason));
-                self.attempts
-                    .push(facts, self.peers.get(&peer), Some(failure));
+                self.note(facts, Some(failure));
+                self.on_failure(Arm::Direct);
                 None
             }
             Ok(bytes) => {
-                self.attempts.push(facts, self.peers.get(&peer), None);
+                self.note(facts, None);
                 Some((Arm::Direct, peer, bytes))
             }
         }
@@ -150,23 +118,46 @@ impl<'a> Work<'a> {
     /// Notes what was still running when the time was over.
     pub(super) fn direct_out_of_time(&mut self) {
         let limit = self.stations.options.timeout;
-        for (peer, (progress, since)) in std::mem::take(&mut self.direct.progress) {
+        for (peer, open) in std::mem::take(&mut self.direct.open) {
             // Without a free connection nobody was asked, and nothing is known of the peer.
-            if progress.phase() == Phase::Lookup {
+            if open.progress.phase() == Phase::Lookup {
                 continue;
             }
-            let failure = choose::out_of_time(progress.phase(), limit);
-            let facts = Facts {
-                way: Way::plain(Arm::Direct),
-                peer,
-                duration: since.elapsed(),
-                connect_time: progress.connect_time(),
-                why: String::new(),
-                client: None,
-                metadata_size: None,
-            };
-            self.attempts
-                .push(facts, self.peers.get(&peer), Some(failure));
+            let failure = choose::out_of_time(open.progress.phase(), limit);
+            self.note_open_direct(peer, open, failure);
         }
     }
+
+    /// Notes the peers that had not answered a connection request for longer than `patience` when
+    /// another one delivered.
+    pub(super) fn note_silent_direct(&mut self, patience: Duration) {
+        for (peer, open) in std::mem::take(&mut self.direct.open) {
+            if open.progress.phase() == Phase::Connect && open.since.elapsed() >= patience {
+                let failure = silent(open.since.elapsed());
+                self.note_open_direct(peer, open, failure);
+            }
+        }
+    }
+
+    fn note_open_direct(&mut self, peer: PeerAddr, open: Open, failure: Failure) {
+        let facts = Facts {
+            way: Way::plain(Arm::Direct),
+            peer,
+            duration: open.since.elapsed(),
+            connect_time: open.progress.connect_time(),
+            why: open.why,
+            client: None,
+            metadata_size: None,
+        };
+        self.note(facts, Some(failure));
+    }
+}
+
+/// The failure of a peer that was silent until another one delivered.
+pub(super) fn silent(waited: Duration) -> Failure {
+    Failure::new(
+        Reason::ConnectTimeout,
+        Phase::Connect,
+        format!("no answer in {waited:.0?}, when another peer delivered"),
+    )
 }

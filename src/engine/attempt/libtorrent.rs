@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pace::Pace;
 use super::{Bytes, Work};
-use crate::discovery::Peers;
 use crate::engine::attempts::Facts;
-use crate::engine::choose::{self, Engaged};
-use crate::engine::intake::Wanted;
-use crate::engine::station::Stations;
+use crate::engine::choose::{self, Choice, Engaged};
+use crate::engine::station::{Stations, now_ms};
+use crate::history::TrackerReply;
 use crate::libtorrent::{Fetch, FetchEvent, FetchRequest};
-use crate::torrent::{Arm, Failure, PeerAddr, Phase, Way};
+use crate::torrent::{Arm, Failure, Infohash, PeerAddr, Phase, Way};
 
 /// What libtorrent does for one hash.
+#[derive(Default)]
 pub(super) struct LibtorrentSide {
     fetch: Option<Fetch>,
+    /// When it was given the hash, or it was tried to.
+    joined: Option<Instant>,
     /// Whether it may dial, or only finds peers.
     dials: bool,
     trackers: bool,
@@ -25,7 +26,6 @@ pub(super) struct LibtorrentSide {
     error: Option<String>,
     /// It has said that it has nobody left to try or to ask.
     exhausted: bool,
-    pace: Pace,
     in_hand: HashMap<PeerAddr, InHand>,
     /// Every peer that it was given, or found by itself.
     engaged: HashMap<PeerAddr, Engaged>,
@@ -38,6 +38,7 @@ struct InHand {
     /// The latest way that connected.
     way: Way,
     connect_time: Option<Duration>,
+    why: String,
     client: Option<String>,
     metadata_size: Option<i64>,
 }
@@ -49,6 +50,7 @@ impl InHand {
             since: Instant::now(),
             way: Way::plain(Arm::Libtorrent),
             connect_time: None,
+            why: String::new(),
             client: None,
             metadata_size: None,
         }
@@ -57,47 +59,43 @@ impl InHand {
 
 impl LibtorrentSide {
     /// Hands the hash to libtorrent, to fetch or, with the direct strategy, to ask trackers.
-    pub(super) fn start(stations: &Stations, wanted: &Wanted, now: Instant) -> Self {
-        let mut side = Self {
-            fetch: None,
-            dials: false,
-            trackers: false,
-            error: None,
-            exhausted: false,
-            pace: Pace::new(now, stations.options.stagger),
-            in_hand: HashMap::new(),
-            engaged: HashMap::new(),
-        };
+    fn join(&mut self, stations: &Stations, infohash: Infohash, trackers: Vec<String>) {
+        if self.joined.is_some() {
+            return;
+        }
+        self.joined = Some(Instant::now());
         let dials = stations.options.strategy.uses_libtorrent();
-        let trackers = if stations.options.trackers {
-            wanted.trackers.clone()
-        } else {
-            Vec::new()
-        };
         let Some(libtorrent) = &stations.libtorrent else {
-            return side;
+            return;
         };
         if libtorrent.free_slots() == 0 || (!dials && trackers.is_empty()) {
-            return side;
+            return;
         }
-        side.trackers = !trackers.is_empty();
+        self.trackers = !trackers.is_empty();
         let request = FetchRequest {
-            infohash: wanted.infohash,
+            infohash,
             trackers,
             peers: Vec::new(),
             lookup_only: !dials,
         };
         match libtorrent.fetch(request) {
             Ok(fetch) => {
-                side.fetch = Some(fetch);
-                side.dials = dials;
+                self.fetch = Some(fetch);
+                self.dials = dials;
             }
             Err(error) => {
-                tracing::warn!("libtorrent can't take {}: {error}", wanted.infohash);
-                side.error = Some(error.to_string());
+                tracing::warn!("libtorrent can't take {infohash}: {error}");
+                stations
+                    .breakers
+                    .failed(Arm::Libtorrent, &error.to_string());
+                self.error = Some(error.to_string());
             }
         }
-        side
+    }
+
+    /// Whether it was given the hash.
+    pub(super) fn has_joined(&self) -> bool {
+        self.joined.is_some()
     }
 
     pub(super) fn dials(&self) -> bool {
@@ -124,34 +122,22 @@ impl LibtorrentSide {
         }
     }
 
-    /// The next peer to give it, if it may dial and has room for one.
-    fn next_peer(
-        &self,
-        peers: &Peers,
-        direct: &HashMap<PeerAddr, Engaged>,
-        stations: &Stations,
-    ) -> Option<PeerAddr> {
-        let room = self.in_hand.len() < stations.options.peers_at_once;
-        let next = || choose::next_peer(Arm::Libtorrent, peers, &self.engaged, direct);
-        (self.dials && room).then(next).flatten()
+    /// The peers that it is dealing with, and since when.
+    pub(super) fn in_hand(&self) -> impl Iterator<Item = (PeerAddr, Instant)> {
+        self.in_hand.iter().map(|(peer, it)| (*peer, it.since))
     }
 
-    /// When it may be given the next peer, if there is one.
-    pub(super) fn due(
-        &self,
-        peers: &Peers,
-        direct: &HashMap<PeerAddr, Engaged>,
-        stations: &Stations,
-    ) -> Option<Instant> {
-        self.next_peer(peers, direct, stations)
-            .map(|_| self.pace.due())
+    /// How many peers it is dealing with, without those that have not answered a connection request
+    /// for longer than `patience`.
+    pub(super) fn busy(&self, patience: Duration) -> usize {
+        let is_busy = |it: &&InHand| it.phase != Phase::Connect || it.since.elapsed() < patience;
+        self.in_hand.values().filter(is_busy).count()
     }
 
-    pub(super) fn has_none_left(&self, peers: &Peers, direct: &HashMap<PeerAddr, Engaged>) -> bool {
+    /// Whether nothing more can come of it by itself.
+    pub(super) fn is_idle(&self) -> bool {
         let idle = !self.trackers && self.in_hand.is_empty();
-        let next = || choose::next_peer(Arm::Libtorrent, peers, &self.engaged, direct);
-        let given_all = !self.dials || next().is_none();
-        self.fetch.is_none() || (given_all && (self.exhausted || idle))
+        self.fetch.is_none() || self.exhausted || idle
     }
 
     pub(super) fn phase(&self) -> Option<Phase> {
@@ -167,25 +153,19 @@ impl LibtorrentSide {
 }
 
 impl Work<'_> {
-    /// Gives libtorrent peers: not too many at a time, and not all at once.
-    pub(super) fn feed_libtorrent(&mut self) {
-        let now = Instant::now();
-        let mut peers = Vec::new();
-        while self.libtorrent.pace.due() <= now
-            && let Some(peer) =
-                self.libtorrent
-                    .next_peer(&self.peers, self.direct.engaged(), self.stations)
-        {
-            let Some(known) = self.peers.get(&peer) else {
-                break;
-            };
-            peers.push((peer, known.source));
-            self.libtorrent.enter(peer, Phase::Connect);
-            self.libtorrent.pace.tried(now);
-            self.explain(format_args!("libtorrent tries {peer}"));
-        }
-        if let Some(fetch) = self.libtorrent.fetch.as_ref().filter(|_| !peers.is_empty()) {
-            fetch.connect(&peers);
+    /// Hands the hash to libtorrent, if that was not done yet.
+    pub(super) fn join_libtorrent(&mut self) {
+        let trackers = self.trackers.clone();
+        self.libtorrent
+            .join(self.stations, self.wanted.infohash, trackers);
+    }
+
+    pub(super) fn begin_libtorrent(&mut self, choice: &Choice, why: String) {
+        let in_hand = self.libtorrent.enter(choice.peer, Phase::Connect);
+        in_hand.way = choice.way;
+        in_hand.why = why;
+        if let Some(fetch) = &self.libtorrent.fetch {
+            fetch.connect(&[(choice.peer, choice.way)]);
             self.libtorrent.exhausted = false;
         }
     }
@@ -198,18 +178,20 @@ impl Work<'_> {
             self.libtorrent.error = Some("its session has ended".to_owned());
             self.libtorrent.engaged.clear();
             self.libtorrent.in_hand.clear();
-            self.hasten_direct("libtorrent has stopped");
+            self.on_failure(Arm::Libtorrent);
             return None;
         };
         match event {
             FetchEvent::Peer { addr, source } => {
                 if self.peers.add(addr, source) {
                     self.explain(format_args!("{addr} from {}", source.as_str()));
+                    self.unread.push(addr);
                 }
                 self.libtorrent.exhausted = false;
                 // libtorrent dials what it learns by itself.
                 if self.libtorrent.dials && !self.libtorrent.engaged.contains_key(&addr) {
-                    self.libtorrent.enter(addr, Phase::Connect);
+                    let why = format!("libtorrent found it: {}", source.as_str());
+                    self.libtorrent.enter(addr, Phase::Connect).why = why;
                 }
             }
             FetchEvent::Connected { addr, way, elapsed } => {
@@ -235,19 +217,15 @@ impl Work<'_> {
                 last,
                 ..
             } => {
-                self.hasten_direct("libtorrent reported a failure");
-                self.libtorrent.pace.failed(Instant::now());
                 if last {
                     self.explain(format_args!("libtorrent gave up {addr}: {failure}"));
                     let failed = Engaged::Failed(failure.reason);
                     self.libtorrent.engaged.insert(addr, failed);
                     self.libtorrent_ended(addr, Some(failure));
                 }
+                self.on_failure(Arm::Libtorrent);
             }
-            FetchEvent::Tracker { url, result } => match result {
-                Ok(peers) => self.explain(format_args!("tracker {url}: {peers} peers")),
-                Err(error) => self.explain(format_args!("tracker {url}: {error}")),
-            },
+            FetchEvent::Tracker { url, result } => self.on_tracker(url, result),
             FetchEvent::Exhausted => self.libtorrent.exhausted = true,
             FetchEvent::Metadata { addr, bytes, .. } => {
                 self.libtorrent_ended(addr, None);
@@ -255,6 +233,21 @@ impl Work<'_> {
             }
         }
         None
+    }
+
+    fn on_tracker(&mut self, url: String, result: Result<u32, String>) {
+        match &result {
+            Ok(peers) => self.explain(format_args!("tracker {url}: {peers} peers")),
+            Err(error) => self.explain(format_args!("tracker {url}: {error}")),
+        }
+        self.stations.trackers.observe(&url, result.is_ok());
+        let joined = self.libtorrent.joined;
+        self.tracker_replies.push(TrackerReply {
+            url,
+            at_ms: now_ms(),
+            elapsed: joined.map_or(Duration::ZERO, |joined| joined.elapsed()),
+            result,
+        });
     }
 
     /// Notes the end of libtorrent's attempt at a peer.
@@ -266,11 +259,24 @@ impl Work<'_> {
             peer,
             duration: in_hand.since.elapsed(),
             connect_time: in_hand.connect_time,
-            why: String::new(),
+            why: in_hand.why,
             client: in_hand.client,
             metadata_size: in_hand.metadata_size,
         };
-        self.attempts.push(facts, self.peers.get(&peer), failure);
+        self.note(facts, failure);
+    }
+
+    /// Notes the peers that had not answered a connection request for longer than `patience` when
+    /// another one delivered.
+    pub(super) fn note_silent_libtorrent(&mut self, patience: Duration) {
+        let open = self.libtorrent.in_hand.iter();
+        let silent: Vec<_> = open
+            .filter(|(_, it)| it.phase == Phase::Connect && it.since.elapsed() >= patience)
+            .map(|(peer, it)| (*peer, it.since.elapsed()))
+            .collect();
+        for (peer, waited) in silent {
+            self.libtorrent_ended(peer, Some(super::direct::silent(waited)));
+        }
     }
 
     /// Notes what was still running when the time was over.

@@ -95,7 +95,7 @@ async fn liars_do_not_hold_up_an_honest_peer() {
         Some(FetchEvent::PeerFailed { last: true, .. })
     ) {}
     let honest = FakePeer::start(Role::Honest, &info).await;
-    fetch.connect(&[(honest.addr, PeerSource::Hint)]);
+    fetch.connect(&[(honest.addr, Way::plain(Arm::Libtorrent))]);
     let outcome = follow(&mut fetch).await;
     assert_eq!(outcome.metadata, Some((honest.addr, info)));
     assert!(
@@ -307,7 +307,7 @@ async fn an_exhausted_fetch_comes_back_to_life() {
     let mut fetch = arm.fetch(request(v1(&info), &[])).unwrap();
     assert_eq!(fetch.next().await, Some(FetchEvent::Exhausted));
     let peer = FakePeer::start(Role::Honest, &info).await;
-    fetch.connect(&[(peer.addr, PeerSource::Dht)]);
+    fetch.connect(&[(peer.addr, Way::plain(Arm::Libtorrent))]);
     let outcome = follow(&mut fetch).await;
     assert_eq!(outcome.metadata, Some((peer.addr, info)));
     assert!(

@@ -8,7 +8,7 @@ mod sessions;
 use std::time::{Duration, Instant};
 
 use super::{Fetch, FetchEvent, FetchRequest, Libtorrent, Settings};
-use crate::torrent::{Infohash, PeerAddr, PeerSource, Reason};
+use crate::torrent::{Arm, Infohash, PeerAddr, PeerSource, Reason, Way};
 use sha1::{Digest as _, Sha1};
 
 /// As many bytes: to the arm, an info dictionary is no more than its hash.
@@ -34,7 +34,10 @@ fn request(infohash: Infohash, peers: &[PeerAddr]) -> FetchRequest {
     FetchRequest {
         infohash,
         trackers: Vec::new(),
-        peers: peers.iter().map(|addr| (*addr, PeerSource::Hint)).collect(),
+        peers: peers
+            .iter()
+            .map(|addr| (*addr, Way::plain(Arm::Libtorrent)))
+            .collect(),
         lookup_only: false,
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::libtorrent::bridge::Verdict;
 
 const PEER: &str = "127.0.0.1:7";
+const PLAIN: torrent::Way = torrent::Way::plain(torrent::Arm::Libtorrent);
 
 fn event(kind: EventKind) -> Event {
     Event {
@@ -33,7 +34,10 @@ fn failed(phase: u8, category: &str, code: i32) -> Event {
 fn course(failures: &[(Way, Event)]) -> (Vec<Way>, Reason) {
     let (addr, now) = (PEER.parse().unwrap(), Instant::now());
     let mut ways = Ways::new(&[], false);
-    assert_eq!(ways.add(&[(addr, PeerSource::Hint)], now, |_| true), [addr]);
+    assert_eq!(
+        ways.add(&[(addr, PLAIN)], now, |_| true),
+        [(Way::Tcp, vec![addr])]
+    );
     let mut taken = vec![Way::Tcp];
     for (way, failure) in failures {
         let failure = failed(failure.phase, &failure.category, failure.code);
@@ -82,7 +86,7 @@ fn each_failure_leads_to_the_way_that_may_help() {
 fn utp_joins_a_slow_connection_once() {
     let (addr, now) = (PEER.parse().unwrap(), Instant::now());
     let mut ways = Ways::new(&[], false);
-    ways.add(&[(addr, PeerSource::Hint)], now, |_| true);
+    ways.add(&[(addr, PLAIN)], now, |_| true);
     assert_eq!(ways.next_due(), Some(now + UTP_JOINS_AFTER));
     assert_eq!(ways.due(now).1, []);
     assert_eq!(ways.due(now + UTP_JOINS_AFTER), (Way::Utp, vec![addr]));
@@ -98,7 +102,7 @@ fn utp_joins_a_slow_connection_once() {
     ));
 
     let mut ways = Ways::new(&[], false);
-    ways.add(&[(addr, PeerSource::Hint)], now, |_| true);
+    ways.add(&[(addr, PLAIN)], now, |_| true);
     ways.handle(Way::Tcp, event(EventKind::Connected), now);
     assert_eq!(ways.due(now + UTP_JOINS_AFTER).1, [], "it is connected");
 }
@@ -148,7 +152,7 @@ fn a_way_that_is_closed_to_us_leaves_no_peer_open() {
     let (addr, now) = (PEER.parse().unwrap(), Instant::now());
     for way in [Way::Tcp, Way::TcpMse] {
         let mut ways = Ways::new(&[], false);
-        ways.add(&[(addr, PeerSource::Hint)], now, |_| true);
+        ways.add(&[(addr, PLAIN)], now, |_| true);
         if way == Way::TcpMse {
             assert!(
                 ways.handle(Way::Tcp, failed(1, "asio.misc", 2), now)
@@ -170,4 +174,19 @@ fn a_connection_that_nobody_asked_for_is_not_told() {
     let mut ways = Ways::new(&[], false);
     ways.handle(Way::Tcp, event(EventKind::Connected), Instant::now());
     assert!(ways.out.is_empty());
+}
+
+#[test]
+fn a_way_that_has_worked_is_taken_first_and_the_others_after_it() {
+    let (addr, now) = (PEER.parse().unwrap(), Instant::now());
+    let utp = torrent::Way::new(torrent::Arm::Libtorrent, torrent::Transport::Utp, false);
+    let mut ways = Ways::new(&[], false);
+    assert_eq!(
+        ways.add(&[(addr, utp)], now, |_| true),
+        [(Way::Utp, vec![addr])]
+    );
+    let timeout = failed(0, "system", 110);
+    let next = ways.handle(Way::Utp, timeout, now);
+    assert_eq!(next, Some((Way::Tcp, vec![addr])));
+    assert_eq!(ways.due(now + UTP_JOINS_AFTER).1, [], "uTP was tried");
 }

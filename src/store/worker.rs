@@ -1,0 +1,410 @@
+//! The writer's thread: takes all records that wait, writes them in one transaction, and then
+//! acknowledges each.
+//!
+//! While the database is away, it tries again with growing pauses. After a while it appends what
+//! comes to a journal, and acknowledges that; and when the database is back, it reads the journal
+//! into it before anything newer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use backon::BackoffBuilder as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::applied_batch::BatchId;
+use super::batch::Database;
+use super::connection::Target;
+use super::journal::{Spill, SpillError};
+use super::writer::{Answer, BATCH, Command, Job, StoreHealth};
+use super::{Record, StoreError, StoreOptions, StoreUrl};
+
+/// The longest that the writer waits for the lock at once, so that it sees its own deadline.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// The first pause after a write that failed; it doubles, with jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause, before jitter.
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// For how long a journal is read before those who wait get their turn.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// The database can't be written to.
+struct Outage {
+    error: StoreError,
+    pauses: backon::ExponentialBackoff,
+    next_try: Instant,
+}
+
+pub(super) struct Worker {
+    database: Database,
+    spill: Spill,
+    name: String,
+    retry_for: Duration,
+    spill_after: Duration,
+    outage: Option<Outage>,
+    /// Whether the present outage, a full journal or one that can't be written was said.
+    said: Said,
+    /// Records read out of journals since they were empty.
+    replayed: u64,
+    /// Entries that are read one by one, after a group of them could not be written at once.
+    singly: usize,
+    closing: CancellationToken,
+    /// When the writer has to have ended, once it is closing.
+    end_by: Option<Instant>,
+    runtime: tokio::runtime::Runtime,
+    health: Arc<Mutex<StoreHealth>>,
+}
+
+#[derive(Default)]
+struct Said {
+    away: bool,
+    full: bool,
+    unwritable: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        target: &Target,
+        url: &StoreUrl,
+        options: &StoreOptions,
+        runtime: tokio::runtime::Runtime,
+        closing: CancellationToken,
+        health: Arc<Mutex<StoreHealth>>,
+    ) -> Result<Self, StoreError> {
+        let name = target.database.clone();
+        let target = target.with_busy_timeout(options.retry_for.min(BUSY_TIMEOUT));
+        Ok(Self {
+            database: Database::connect(target)?,
+            spill: Spill::open(url, options),
+            name,
+            retry_for: options.retry_for,
+            spill_after: options.spill_after.min(options.retry_for),
+            outage: None,
+            said: Said::default(),
+            replayed: 0,
+            singly: 0,
+            closing,
+            end_by: None,
+            runtime,
+            health,
+        })
+    }
+
+    pub(super) fn run(&mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(jobs) = self.collect(&mut commands) {
+            if !jobs.is_empty() {
+                self.settle(jobs);
+            }
+            self.replay(|| !commands.is_empty());
+            self.tell_health();
+        }
+        self.finish();
+    }
+
+    /// All records that wait. Empty where none came before the journal is to be read again; `None`
+    /// after the last one.
+    fn collect(&self, commands: &mut mpsc::Receiver<Command>) -> Option<Vec<Job>> {
+        let first = if self.spill.is_empty() {
+            commands.blocking_recv()
+        } else {
+            let next_try = self.outage.as_ref().map(|outage| outage.next_try);
+            let wait = next_try.map_or(Duration::ZERO, |next_try| {
+                next_try.saturating_duration_since(Instant::now())
+            });
+            let received = self
+                .runtime
+                .block_on(async { tokio::time::timeout(wait, commands.recv()).await });
+            match received {
+                Ok(received) => received,
+                Err(_) => return Some(Vec::new()),
+            }
+        };
+        let mut jobs = Vec::new();
+        let mut next = Some(first?);
+        while let Some(command) = next.take() {
+            match command {
+                Command::Write(job) => jobs.push(job),
+                // What was sent before still comes.
+                Command::Close => commands.close(),
+            }
+            if jobs.len() < BATCH {
+                next = commands.try_recv().ok();
+            }
+        }
+        Some(jobs)
+    }
+
+    /// Gets a batch into the database or into the journal, and answers it.
+    fn settle(&mut self, jobs: Vec<Job>) {
+        let batch_id = BatchId::random();
+        let began = Instant::now();
+        loop {
+            let records: Vec<&Record> = jobs.iter().map(|job| &job.record).collect();
+            if self.spill.is_empty() && self.is_due() {
+                match self.database.write(batch_id, &records) {
+                    Ok(answers) => {
+                        self.is_back();
+                        return answer(jobs, answers);
+                    }
+                    Err(error) if error.is_transient() => self.is_away(error),
+                    Err(error) => return answer_all(jobs, &Err(error)),
+                }
+            }
+            let waited = began.elapsed();
+            let has_to_end = self.has_to_end();
+            if !self.spill.is_empty() || waited >= self.spill_after || has_to_end {
+                match self.append(batch_id, &records) {
+                    Ok(answers) => return answer(jobs, answers),
+                    Err(SpillError::Full) if !has_to_end => {}
+                    Err(_) if waited < self.retry_for && !has_to_end => {}
+                    Err(_) => {
+                        let error = self.outage.as_ref().map(|outage| outage.error.clone());
+                        return answer_all(jobs, &Err(error.unwrap_or(StoreError::Closed)));
+                    }
+                }
+            }
+            self.tell_health();
+            let left = if waited < self.spill_after {
+                self.spill_after
+            } else {
+                self.retry_for
+            };
+            self.pause(left.saturating_sub(waited));
+            self.replay(|| true);
+        }
+    }
+
+    /// Appends a batch to the journal; those records that the database has refused are not.
+    fn append(
+        &mut self,
+        batch_id: BatchId,
+        records: &[&Record],
+    ) -> Result<Vec<Answer>, SpillError> {
+        let answers = self.database.answers(batch_id, records);
+        let taken: Vec<&Record> = records
+            .iter()
+            .zip(&answers)
+            .filter_map(|(record, answer)| answer.is_ok().then_some(*record))
+            .collect();
+        let appended = self.spill.append(batch_id, &taken);
+        match &appended {
+            Ok(()) => {
+                self.said.full = false;
+                self.said.unwritable = false;
+                self.say_away();
+            }
+            Err(SpillError::Full) => {
+                if !std::mem::replace(&mut self.said.full, true) {
+                    tracing::warn!(
+                        "the database `{}` is away, and its journal has reached its limit of \
+                         bytes: results wait until it is back",
+                        self.name
+                    );
+                }
+            }
+            Err(SpillError::Io(error)) => {
+                if !std::mem::replace(&mut self.said.unwritable, true) {
+                    tracing::warn!(
+                        "the database `{}` is away, and no journal can be written: {error}",
+                        self.name
+                    );
+                }
+            }
+        }
+        appended.map(|()| answers)
+    }
+
+    fn say_away(&mut self) {
+        if !std::mem::replace(&mut self.said.away, true)
+            && let (Some(outage), Some(path)) = (&self.outage, self.spill.path())
+        {
+            tracing::warn!(
+                "the database is away, spilling to {}: {}",
+                path.display(),
+                outage.error
+            );
+        }
+    }
+
+    /// Reads journals into the database, if it is time to try, until they are empty, the database is
+    /// away again, or a while has passed and somebody `is_waiting`.
+    pub(super) fn replay(&mut self, is_waiting: impl Fn() -> bool) {
+        if self.spill.is_empty() || !self.is_due() {
+            return;
+        }
+        let until = Instant::now() + SLICE;
+        loop {
+            match self.replay_group() {
+                Ok(true) => {}
+                Ok(false) => return self.is_back(),
+                Err(error) => return self.is_away(error),
+            }
+            self.outage = None;
+            if Instant::now() >= until && (is_waiting() || self.has_to_end()) {
+                return;
+            }
+        }
+    }
+
+    /// `false` where nothing was left.
+    fn replay_group(&mut self) -> Result<bool, StoreError> {
+        let most = if self.singly > 0 { 1 } else { BATCH };
+        let read = self
+            .spill
+            .read(most)
+            .map_err(|error| self.unreadable(&error))?;
+        let Some(group) = read else {
+            return Ok(false);
+        };
+        let batches: Vec<(BatchId, Vec<&Record>)> = group
+            .entries
+            .iter()
+            .map(|entry| (entry.batch_id, entry.records.iter().collect()))
+            .collect();
+        let Some(answers) = self.database.replay(&batches)? else {
+            self.singly = group.entries.len();
+            return Ok(true);
+        };
+        self.singly = self.singly.saturating_sub(1);
+        for (record, answer) in batches
+            .iter()
+            .flat_map(|(_, records)| records)
+            .zip(&answers)
+        {
+            match answer {
+                Ok(()) => self.replayed = self.replayed.saturating_add(1),
+                Err(error) => self.spill.keep(&format!(
+                    "the result of {} is refused: {error}",
+                    record.infohash
+                )),
+            }
+        }
+        self.spill.advance(&group);
+        if self.spill.is_at_end() {
+            // The journal goes next, and the commits must be as durable as it was.
+            self.database.checkpoint();
+        }
+        Ok(true)
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> StoreError {
+        let journal = self.spill.path().unwrap_or(std::path::Path::new(""));
+        StoreError::Journal {
+            journal: journal.display().to_string(),
+            detail: error.to_string(),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.outage
+            .as_ref()
+            .is_none_or(|outage| Instant::now() >= outage.next_try)
+    }
+
+    fn is_away(&mut self, error: StoreError) {
+        tracing::debug!(%error, "the database can't be written to");
+        let mut pauses = match self.outage.take() {
+            Some(outage) => outage.pauses,
+            None => backon::ExponentialBuilder::default()
+                .with_min_delay(FIRST_PAUSE)
+                .with_max_delay(LAST_PAUSE)
+                .without_max_times()
+                .with_jitter()
+                .build(),
+        };
+        let pause = pauses.next().unwrap_or(LAST_PAUSE);
+        self.outage = Some(Outage {
+            error,
+            pauses,
+            next_try: Instant::now() + pause,
+        });
+        self.tell_health();
+    }
+
+    /// The database is there, and the journals are empty.
+    fn is_back(&mut self) {
+        self.outage = None;
+        self.said = Said::default();
+        let replayed = std::mem::take(&mut self.replayed);
+        if replayed > 0 {
+            tracing::warn!(
+                "the database `{}` is back, {replayed} records replayed",
+                self.name
+            );
+        }
+    }
+
+    /// Waits until the database is to be tried again, but no longer than `at_most`, where that is
+    /// not over. Ends at once when the store is closed.
+    fn pause(&self, at_most: Duration) {
+        let next_try = self.outage.as_ref().map_or(Duration::ZERO, |outage| {
+            outage.next_try.saturating_duration_since(Instant::now())
+        });
+        let pause = if at_most.is_zero() {
+            next_try
+        } else {
+            next_try.min(at_most)
+        };
+        if self.closing.is_cancelled() {
+            std::thread::sleep(pause);
+        } else {
+            self.runtime.block_on(async {
+                let _ = tokio::time::timeout(pause, self.closing.cancelled()).await;
+            });
+        }
+    }
+
+    /// Whether the store was closed so long ago that nothing is tried again.
+    fn has_to_end(&mut self) -> bool {
+        if self.end_by.is_none() && self.closing.is_cancelled() {
+            self.end_by = Some(Instant::now() + self.retry_for);
+        }
+        self.end_by.is_some_and(|end_by| Instant::now() >= end_by)
+    }
+
+    fn finish(&mut self) {
+        self.closing.cancel();
+        while !self.spill.is_empty() && !self.has_to_end() {
+            let left = self.end_by.map_or(Duration::ZERO, |end_by| {
+                end_by.saturating_duration_since(Instant::now())
+            });
+            self.pause(left);
+            self.replay(|| false);
+        }
+        if let Some(path) = self.spill.path() {
+            tracing::warn!(
+                "{} records wait in {} for the database `{}`: the next start with this store \
+                 stores them",
+                self.spill.records(),
+                path.display(),
+                self.name
+            );
+        }
+        self.tell_health();
+        self.database.checkpoint();
+    }
+
+    fn tell_health(&self) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        *health = StoreHealth {
+            queued: 0,
+            journal_records: self.spill.records(),
+            journal_bytes: self.spill.bytes(),
+            journal: self.spill.path().map(Into::into),
+            last_error: self.outage.as_ref().map(|outage| outage.error.clone()),
+        };
+    }
+}
+
+/// Whoever waited may have been cancelled; the record is stored all the same.
+fn answer(jobs: Vec<Job>, answers: Vec<Answer>) {
+    for (job, answer) in jobs.into_iter().zip(answers) {
+        let _ = job.answer.send(answer);
+    }
+}
+
+fn answer_all(jobs: Vec<Job>, answer: &Answer) {
+    for job in jobs {
+        let _ = job.answer.send(answer.clone());
+    }
+}
