@@ -17,8 +17,8 @@ use diesel::prelude::*;
 
 use super::connection::Connection;
 use super::schema::{blocked_infohash as table, blocked_salt};
-use super::value::{bounded, keys, senseless, unsigned, v2_range};
 use super::upsert;
+use super::value::{bounded, keys, senseless, unsigned, v2_range};
 use crate::torrent::{Infohash, sha256};
 
 /// The most salts there may be: each costs a lookup two or three digests.
@@ -157,7 +157,9 @@ pub(super) fn salts(connection: &mut Connection) -> QueryResult<Vec<Vec<u8>>> {
 }
 
 fn too_many_salts(count: impl std::fmt::Display) -> diesel::result::Error {
-    senseless(format!("{count} salts of the blocklist, more than {MAX_SALTS},"))
+    senseless(format!(
+        "{count} salts of the blocklist, more than {MAX_SALTS},"
+    ))
 }
 
 /// All that may stand in a row which blocks this hash.
@@ -259,9 +261,8 @@ pub(super) fn remove(connection: &mut Connection, infohash: &Infohash) -> QueryR
 
 /// Removes all that came with this list. How many rows they were.
 pub(super) fn remove_list(connection: &mut Connection, list: &str) -> QueryResult<u64> {
-    let removed =
-        diesel::delete(table::table.filter(table::list.eq(bounded(list, LIST_CHARS))))
-            .execute(connection)?;
+    let removed = diesel::delete(table::table.filter(table::list.eq(bounded(list, LIST_CHARS))))
+        .execute(connection)?;
     Ok(u64::try_from(removed).unwrap_or(u64::MAX))
 }
 

@@ -174,9 +174,8 @@ pub(super) fn list(
 
 /// Forgets that this hash failed, under any form of it. Whether there was anything to forget.
 pub(super) fn remove(connection: &mut Connection, infohash: &Infohash) -> QueryResult<bool> {
-    let mut removed =
-        diesel::delete(table::table.filter(table::infohash.eq_any(keys(infohash))))
-            .execute(connection)?;
+    let mut removed = diesel::delete(table::table.filter(table::infohash.eq_any(keys(infohash))))
+        .execute(connection)?;
     if let Infohash::V1(id) = infohash {
         let (from, to) = v2_range(id);
         removed += diesel::delete(table::table.filter(table::infohash.between(from, to)))

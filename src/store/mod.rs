@@ -253,7 +253,10 @@ impl Store {
     }
 
     /// Forgets that these hashes failed, each under any form of it. Those that had not.
-    pub async fn remove_failed(&self, infohashes: &[Infohash]) -> Result<Vec<Infohash>, StoreError> {
+    pub async fn remove_failed(
+        &self,
+        infohashes: &[Infohash],
+    ) -> Result<Vec<Infohash>, StoreError> {
         let infohashes = infohashes.to_vec();
         self.write(move |connection| {
             let mut missing = Vec::new();
