@@ -96,44 +96,74 @@ fn read_file(items: &mpsc::Sender<Item>, path: &str) -> Result<(), Unwanted> {
 fn read_lines(
     items: &mpsc::Sender<Item>,
     file: &str,
-    mut reader: impl BufRead,
+    reader: impl BufRead,
 ) -> Result<(), Unwanted> {
-    let mut bytes = Vec::new();
-    for line in 1.. {
-        bytes.clear();
-        let place = || Place::Line {
-            file: file.to_owned(),
-            line,
-        };
-        match reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes) {
-            Ok(0) => break,
-            Ok(_) => {}
+    let mut lines = Lines::new(reader);
+    loop {
+        let line = match lines.next_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
             Err(error) => {
                 let message = format!("it can't be read any further: {error}");
                 return send(items, Place::File(file.to_owned()), Err(message));
             }
-        }
-        if !bytes.ends_with(b"\n") && bytes.len() as u64 >= MAX_LINE {
-            if skip_line(&mut reader).is_err() {
-                break;
-            }
-            send(
-                items,
-                place(),
-                Err("the line is longer than 64 KiB".to_owned()),
-            )?;
-            continue;
-        }
-        match std::str::from_utf8(&bytes) {
-            Err(_) => send(items, place(), Err("the line is no UTF-8 text".to_owned()))?,
-            Ok(text) => match parse(text) {
-                Ok(None) => {}
-                Ok(Some(wanted)) => send(items, place(), Ok(wanted))?,
-                Err(error) => send(items, place(), Err(error))?,
-            },
+        };
+        let place = Place::Line {
+            file: file.to_owned(),
+            line: line.number,
+        };
+        match line.text.map_err(str::to_owned).and_then(parse) {
+            Ok(None) => {}
+            Ok(Some(wanted)) => send(items, place, Ok(wanted))?,
+            Err(error) => send(items, place, Err(error))?,
         }
     }
-    Ok(())
+}
+
+/// Reads lines of bounded length.
+pub(super) struct Lines<R> {
+    reader: R,
+    bytes: Vec<u8>,
+    number: u64,
+}
+
+/// A line, with its end.
+pub(super) struct Line<'a> {
+    /// Counted from 1.
+    pub(super) number: u64,
+    /// What it says, or what is wrong with it.
+    pub(super) text: Result<&'a str, &'static str>,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self {
+            reader,
+            bytes: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// The next line; `None` at the end.
+    pub(super) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.bytes.clear();
+        let mut part = self.reader.by_ref().take(MAX_LINE);
+        if part.read_until(b'\n', &mut self.bytes)? == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        let is_too_long = !self.bytes.ends_with(b"\n") && self.bytes.len() as u64 >= MAX_LINE;
+        let text = if is_too_long {
+            skip_line(&mut self.reader)?;
+            Err("the line is longer than 64 KiB")
+        } else {
+            std::str::from_utf8(&self.bytes).map_err(|_| "the line is no UTF-8 text")
+        };
+        Ok(Some(Line {
+            number: self.number,
+            text,
+        }))
+    }
 }
 
 /// Reads up to the end of the line without keeping it.
@@ -165,8 +195,8 @@ fn send(
 
 /// A line: a magnet or an infohash; nothing for blank lines and `#` comments.
 fn parse(text: &str) -> Result<Option<Wanted>, String> {
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() || text.starts_with('#') {
+    let text = content(text);
+    if text.is_empty() {
         return Ok(None);
     }
     if is_magnet(text) {
@@ -177,7 +207,21 @@ fn parse(text: &str) -> Result<Option<Wanted>, String> {
     Ok(Some(infohash.into()))
 }
 
-fn is_magnet(text: &str) -> bool {
+/// What a line says: nothing where it is blank or a `#` comment.
+pub(super) fn content(line: &str) -> &str {
+    let text = line.trim_start_matches('\u{feff}').trim();
+    if text.starts_with('#') { "" } else { text }
+}
+
+/// The hash of a magnet or an infohash.
+pub(super) fn infohash(text: &str) -> Result<Infohash, String> {
+    match parse(text)? {
+        Some(wanted) => Ok(wanted.infohash),
+        None => Err("expected an infohash or a magnet".to_owned()),
+    }
+}
+
+pub(super) fn is_magnet(text: &str) -> bool {
     text.get(..7)
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:"))
 }

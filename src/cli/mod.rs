@@ -1,16 +1,25 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+mod block;
+mod failed;
 mod file_limit;
 mod input;
+mod listing;
 mod log;
 mod output;
+mod peers;
 mod progress;
 mod resolve;
+mod stats;
+mod store;
+mod time;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::store::StoreError;
 
 /// How a command ended, as its exit code tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +30,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Wrong usage, configuration or input.
     Usage = 2,
-    /// It ran to its end, but some hashes are unresolved.
+    /// It ran to its end, but some hashes are unresolved, or some things that were asked for are not
+    /// there.
     Unresolved = 3,
     /// Interrupted: what was done is kept.
     Interrupted = 130,
@@ -30,6 +40,43 @@ pub(crate) enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+/// Why a command stops before its end.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    exit: Exit,
+    /// What stderr is told; `None` where nobody needs to be told.
+    what: Option<String>,
+}
+
+impl Stop {
+    /// With a sentence for stderr.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: Some(what.into()),
+        }
+    }
+
+    /// Without a word.
+    pub(crate) fn silent(exit: Exit) -> Self {
+        Self { exit, what: None }
+    }
+
+    /// Says why; gives back the exit code.
+    fn say(self) -> Exit {
+        if let Some(what) = self.what {
+            say(format_args!("{what}"));
+        }
+        self.exit
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
     }
 }
 
@@ -53,14 +100,22 @@ struct Cli {
 enum Command {
     /// Resolve magnets and infohashes into metadata.
     Resolve(Box<resolve::Args>),
+    /// Show or forget hashes that cool down after a failure.
+    Failed(failed::Args),
+    /// Show or change the hashes that are never fetched.
+    Block(block::Args),
+    /// Show what is known of peers.
+    Peers(peers::Args),
+    /// Show what all attempts add up to.
+    Stats(stats::Args),
 }
 
 /// Runs the command that the process arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Command::Resolve(args) = cli.command;
-    log::start(cli.verbose, args.explain);
+    let explain = matches!(&cli.command, Command::Resolve(args) if args.explain);
+    log::start(cli.verbose, explain);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -73,8 +128,19 @@ pub fn main() -> ExitCode {
             );
         }
     };
-    let exit = runtime.block_on(resolve::run(*args));
+    let exit = runtime.block_on(run(cli.command));
     end(exit)
+}
+
+async fn run(command: Command) -> Exit {
+    let done = match command {
+        Command::Resolve(args) => return resolve::run(*args).await,
+        Command::Failed(args) => failed::run(args).await,
+        Command::Block(args) => block::run(args).await,
+        Command::Peers(args) => peers::run(args).await,
+        Command::Stats(args) => stats::run(args).await,
+    };
+    done.unwrap_or_else(Stop::say)
 }
 
 /// Ends the process. Threads may still run: one that waits for stdin or a slow disk, libtorrent's

@@ -1,6 +1,7 @@
 //! `metafetch resolve`: a batch of hashes, once.
 
 mod args;
+mod cooldown;
 mod report;
 
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 pub(super) use args::Args;
 
 use self::report::Report;
-use super::{Exit, input, say};
+use super::{Exit, Stop, input, say};
 use crate::engine::{Engine, Resolution, Wanted};
 use crate::store::Store;
 use crate::torrent::Infohash;
@@ -23,10 +24,7 @@ const INTAKE: usize = 64;
 pub(super) async fn run(args: Args) -> Exit {
     let (run, report, store) = match prepare(args) {
         Ok(prepared) => prepared,
-        Err((exit, what)) => {
-            say(format_args!("{what}"));
-            return exit;
-        }
+        Err(stop) => return stop.say(),
     };
     let engine = match Engine::start(run.options, store) {
         Ok(engine) => engine,
@@ -52,15 +50,10 @@ pub(super) async fn run(args: Args) -> Exit {
 }
 
 /// Everything that can be wrong before the first packet is found out here.
-fn prepare(args: Args) -> Result<(args::Run, Report, Option<Store>), (Exit, String)> {
-    let report = Report::new(&args).map_err(|error| (Exit::Failed, error))?;
-    let url = args.store_url().map_err(|error| (Exit::Usage, error))?;
-    let run = args.into_run();
-    let store = match url {
-        None => None,
-        Some(url) => Some(Store::open(&url).map_err(|error| (Exit::Failed, error.to_string()))?),
-    };
-    Ok((run, report, store))
+fn prepare(args: Args) -> Result<(args::Run, Report, Option<Store>), Stop> {
+    let report = Report::new(&args).map_err(|error| Stop::new(Exit::Failed, error))?;
+    let store = args.store.open()?;
+    Ok((args.into_run(), report, store))
 }
 
 /// What is known of a hash that was read before.

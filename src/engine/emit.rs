@@ -139,7 +139,7 @@ impl Unresolved {
 }
 
 /// RFC 3339 in UTC, to the second.
-fn timestamp(unix_ms: i64) -> Option<String> {
+pub(crate) fn timestamp(unix_ms: i64) -> Option<String> {
     let second = jiff::Timestamp::from_second(unix_ms.div_euclid(1000)).ok()?;
     Some(second.to_string())
 }

@@ -1,4 +1,5 @@
-//! Gate: is it worth doing now? Already known, already in flight, cooling down.
+//! Gate: may it be done, and is it worth doing now? Blocked, already known, already in flight, cooling
+//! down.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 use super::emit::{Origin, Resolution, Resolved, Unresolved};
 use super::intake::Wanted;
 use super::station::{Stations, now_ms};
-use crate::torrent::{Failure, Info, Infohash, Reason};
+use crate::torrent::{Failure, Info, Infohash, Phase, Reason};
 
 /// What the gate says about a hash.
 pub(super) enum Passage {
@@ -18,8 +19,15 @@ pub(super) enum Passage {
     Open { failures: u32 },
 }
 
-/// Answers from the store where it can.
+/// Answers from the store where it can. A hash on the blocklist goes no further, stored or not.
 pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
+    if let Some(failure) = blocked(stations, &wanted.infohash).await {
+        return Passage::Answer(Err(Arc::new(Unresolved {
+            failure,
+            attempts: [].into(),
+            retry_at_ms: None,
+        })));
+    }
     if stations.options.refetch {
         let failures = stations
             .failed(&wanted.infohash)
@@ -50,7 +58,7 @@ pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
         return Passage::Open { failures: 0 };
     };
     let left = failed.retry_at_ms.saturating_sub(now_ms());
-    if left <= 0 || stations.has_new_peers(wanted).await {
+    if left <= 0 || stations.options.cooldowns.off || stations.has_new_peers(wanted).await {
         return Passage::Open {
             failures: failed.failures,
         };
@@ -68,6 +76,25 @@ pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
         attempts: [].into(),
         retry_at_ms: Some(failed.retry_at_ms),
     })))
+}
+
+/// Why this hash may not be fetched. A blocklist that can't be read holds back every hash: nothing that
+/// is on it may be fetched by mistake.
+async fn blocked(stations: &Stations, infohash: &Infohash) -> Option<Failure> {
+    let failure = |reason, detail| Some(Failure::new(reason, Phase::Lookup, detail));
+    match stations.store.as_ref()?.is_blocked(infohash).await {
+        Ok(false) => None,
+        Ok(true) => failure(
+            Reason::Blocked,
+            "it is on the blocklist: `metafetch block check` says on which, `metafetch block \
+             remove` takes it off"
+                .to_owned(),
+        ),
+        Err(error) => failure(
+            Reason::Internal,
+            format!("the blocklist can't be read, and nothing is fetched unchecked: {error}"),
+        ),
+    }
 }
 
 /// By the 20 bytes that stand for a torrent on the wire: those of a hybrid and of its v1 hash are

@@ -32,7 +32,8 @@ use backon::BackoffBuilder as _;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-pub use cooldown::cooldown;
+pub use cooldown::Cooldowns;
+pub(crate) use emit::timestamp;
 pub use emit::{Line, Origin, Resolution, Resolved, Unresolved};
 pub use intake::Wanted;
 pub use options::{Options, Strategy};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Cooldowns;
 use crate::{direct, history, libtorrent};
 
 /// Which arm fetches.
@@ -50,6 +51,8 @@ pub struct Options {
     pub retries: u32,
     /// Fetch even what the store has, or what cools down.
     pub refetch: bool,
+    /// How long hashes that failed are left alone.
+    pub cooldowns: Cooldowns,
     /// With [`Strategy::Auto`]: how long the arm that goes first is alone.
     pub fallback_after: Duration,
     /// Peers that an arm tries at a time, per hash; those that do not answer for longer than most

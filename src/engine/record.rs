@@ -1,7 +1,7 @@
 //! Record: what was fetched and what was learnt goes to the store before anybody is told.
 
+use super::Cooldowns;
 use super::attempt::Ended;
-use super::cooldown::cooldown;
 use super::intake::Wanted;
 use super::station::{Stations, now_ms};
 use crate::store::{FailedTorrent, Record, RecordResult, ResolvedTorrent};
@@ -47,7 +47,7 @@ pub(super) async fn record(
             arm: fetched.arm.as_str().to_owned(),
             peer: Some(fetched.peer),
         })),
-        Err(failure) => match failed(failure, failures, at_ms) {
+        Err(failure) => match failed(&stations.options.cooldowns, failure, failures, at_ms) {
             Some(failed) if !ended.says_nothing => {
                 retry_at_ms = Some(failed.retry_at_ms);
                 RecordResult::Failed(failed)
@@ -86,9 +86,14 @@ pub(super) async fn record(
 }
 
 /// The cooldown after this failure; `None` where it says nothing about the hash.
-fn failed(failure: &Failure, failures: u32, at_ms: i64) -> Option<FailedTorrent> {
+fn failed(
+    cooldowns: &Cooldowns,
+    failure: &Failure,
+    failures: u32,
+    at_ms: i64,
+) -> Option<FailedTorrent> {
     let failures = failures.saturating_add(1);
-    let wait = cooldown(failure.reason, failures)?;
+    let wait = cooldowns.after(failure.reason, failures)?;
     let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
     Some(FailedTorrent {
         reason: failure.reason,

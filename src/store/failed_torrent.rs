@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::Connection;
 use super::schema::failed_torrent as table;
 use super::upsert;
-use super::value::{self, DETAIL_CHARS, bounded, keys, unsigned};
+use super::value::{self, DETAIL_CHARS, bounded, keys, senseless, unsigned, v2_range};
 use crate::torrent::{Infohash, Phase, Reason};
 
 /// Why a hash could not be resolved, and when to try again.
@@ -73,35 +73,131 @@ pub(super) fn delete(connection: &mut Connection, keys: &[Vec<u8>]) -> QueryResu
     Ok(())
 }
 
-/// What is known of the last failure of this hash; the latest, where both hashes of a hybrid failed.
-pub(super) fn find(
-    connection: &mut Connection,
-    infohash: &Infohash,
-) -> QueryResult<Option<FailedTorrent>> {
-    let row: Option<(String, String, String, i64, i64, i64)> = table::table
-        .filter(table::infohash.eq_any(keys(infohash)))
-        .order(table::failed_at.desc())
-        .select((
-            table::reason,
-            table::phase,
-            table::detail,
-            table::failures,
-            table::failed_at,
-            table::retry_at,
-        ))
-        .first(connection)
-        .optional()?;
-    let Some((reason, phase, detail, failures, failed_at_ms, retry_at_ms)) = row else {
-        return Ok(None);
-    };
-    Ok(Some(FailedTorrent {
+/// All columns but the key.
+const FACTS: (
+    table::reason,
+    table::phase,
+    table::detail,
+    table::failures,
+    table::failed_at,
+    table::retry_at,
+) = (
+    table::reason,
+    table::phase,
+    table::detail,
+    table::failures,
+    table::failed_at,
+    table::retry_at,
+);
+
+type Facts = (String, String, String, i64, i64, i64);
+
+fn from_facts(facts: Facts) -> QueryResult<FailedTorrent> {
+    let (reason, phase, detail, failures, failed_at_ms, retry_at_ms) = facts;
+    Ok(FailedTorrent {
         reason: value::reason(&reason)?,
         phase: value::phase(&phase)?,
         detail,
         failures: u32::try_from(failures).unwrap_or(u32::MAX),
         failed_at_ms,
         retry_at_ms,
-    }))
+    })
+}
+
+/// What is known of the last failure of this hash; the latest, where both hashes of a hybrid failed.
+pub(super) fn find(
+    connection: &mut Connection,
+    infohash: &Infohash,
+) -> QueryResult<Option<FailedTorrent>> {
+    let facts: Option<Facts> = table::table
+        .filter(table::infohash.eq_any(keys(infohash)))
+        .order(table::failed_at.desc())
+        .select(FACTS)
+        .first(connection)
+        .optional()?;
+    let facts = match (facts, infohash) {
+        (None, Infohash::V1(id)) => {
+            // A hash from the DHT may be a v2 hash cut to 20 bytes.
+            let (from, to) = v2_range(id);
+            table::table
+                .filter(table::infohash.between(from, to))
+                .order(table::failed_at.desc())
+                .select(FACTS)
+                .first(connection)
+                .optional()?
+        }
+        (facts, _) => facts,
+    };
+    facts.map(from_facts).transpose()
+}
+
+/// Which hashes to list or forget.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailedFilter {
+    /// Only those that failed for this reason the last time.
+    pub reason: Option<Reason>,
+    /// Only those that cool down beyond this time: UTC, milliseconds since 1970.
+    pub cooling_at_ms: Option<i64>,
+    /// Only those that failed last before this time: UTC, milliseconds since 1970.
+    pub failed_before_ms: Option<i64>,
+}
+
+/// Up to `limit` hashes that failed, the soonest to be tried again first.
+pub(super) fn list(
+    connection: &mut Connection,
+    filter: &FailedFilter,
+    limit: u32,
+) -> QueryResult<Vec<(Infohash, FailedTorrent)>> {
+    let mut query = table::table
+        .select((table::infohash, FACTS))
+        .order((table::retry_at, table::infohash))
+        .limit(limit.into())
+        .into_boxed();
+    if let Some(reason) = filter.reason {
+        query = query.filter(table::reason.eq(reason.as_str()));
+    }
+    if let Some(at) = filter.cooling_at_ms {
+        query = query.filter(table::retry_at.gt(at));
+    }
+    if let Some(at) = filter.failed_before_ms {
+        query = query.filter(table::failed_at.lt(at));
+    }
+    let rows: Vec<(Vec<u8>, Facts)> = query.load(connection)?;
+    rows.into_iter()
+        .map(|(key, facts)| {
+            let infohash = Infohash::from_bytes(&key)
+                .ok_or_else(|| senseless("an infohash of another length than 20 or 32 bytes"))?;
+            Ok((infohash, from_facts(facts)?))
+        })
+        .collect()
+}
+
+/// Forgets that this hash failed, under any form of it. Whether there was anything to forget.
+pub(super) fn remove(connection: &mut Connection, infohash: &Infohash) -> QueryResult<bool> {
+    let mut removed = diesel::delete(table::table.filter(table::infohash.eq_any(keys(infohash))))
+        .execute(connection)?;
+    if let Infohash::V1(id) = infohash {
+        let (from, to) = v2_range(id);
+        removed += diesel::delete(table::table.filter(table::infohash.between(from, to)))
+            .execute(connection)?;
+    }
+    Ok(removed > 0)
+}
+
+/// Forgets all failures that pass the filter. How many they were.
+pub(super) fn clear(connection: &mut Connection, filter: &FailedFilter) -> QueryResult<u64> {
+    let mut query = diesel::delete(table::table).into_boxed();
+    if let Some(reason) = filter.reason {
+        query = query.filter(table::reason.eq(reason.as_str()));
+    }
+    if let Some(at) = filter.cooling_at_ms {
+        query = query.filter(table::retry_at.gt(at));
+    }
+    if let Some(at) = filter.failed_before_ms {
+        query = query.filter(table::failed_at.lt(at));
+    }
+    let removed = query.execute(connection)?;
+    Ok(u64::try_from(removed).unwrap_or(u64::MAX))
 }
 
 /// How many hashes have failed.

@@ -21,6 +21,9 @@
 //! from the history when it is needed), and flags for the extension protocol (`phase` and `outcome`
 //! say it).
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use diesel::dsl::max;
 use diesel::prelude::*;
 
@@ -28,7 +31,7 @@ use super::connection::Connection;
 use super::schema::metadata_request as table;
 use super::value::{
     self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded, clamped, keys, millis,
-    unsigned,
+    senseless, unsigned,
 };
 use crate::history::{Attempt, PastAttempt};
 use crate::torrent::{Infohash, PeerAddr, Reason, Way};
@@ -57,6 +60,54 @@ struct AttemptRow<'a> {
     encrypted: bool,
     connect_ms: Option<i64>,
     why: &'a str,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = table)]
+struct ReadRow {
+    infohash: Vec<u8>,
+    peer_ip: String,
+    peer_port: i32,
+    source: String,
+    arm: String,
+    started_at: i64,
+    duration_ms: i64,
+    phase: String,
+    outcome: String,
+    detail: String,
+    metadata_size: Option<i64>,
+    client: Option<String>,
+    transport: String,
+    encrypted: bool,
+    connect_ms: Option<i64>,
+    why: String,
+}
+
+impl ReadRow {
+    fn into_attempt(self) -> QueryResult<(Infohash, Attempt)> {
+        let infohash = Infohash::from_bytes(&self.infohash)
+            .ok_or_else(|| senseless("an infohash of another length than 20 or 32 bytes"))?;
+        let duration = |ms: i64| unsigned(ms).map(Duration::from_millis);
+        let attempt = Attempt {
+            way: Way::new(
+                value::arm(&self.arm)?,
+                value::transport(&self.transport)?,
+                self.encrypted,
+            ),
+            peer: value::peer(&self.peer_ip, self.peer_port)?,
+            source: value::source(&self.source)?,
+            started_at_ms: self.started_at,
+            duration: duration(self.duration_ms)?,
+            connect_time: self.connect_ms.map(duration).transpose()?,
+            phase: value::phase(&self.phase)?,
+            outcome: value::outcome(&self.outcome)?,
+            detail: self.detail,
+            why: self.why,
+            metadata_size: self.metadata_size.map(unsigned).transpose()?,
+            client: self.client,
+        };
+        Ok((infohash, attempt))
+    }
 }
 
 /// Adds the attempts at a hash.
@@ -162,6 +213,32 @@ pub(super) fn was_tried(
         .filter(table::peer_ip.eq(peer.ip().to_string()))
         .filter(table::peer_port.eq(i32::from(peer.port())));
     diesel::select(diesel::dsl::exists(attempts)).get_result(connection)
+}
+
+/// Up to `limit` attempts at this peer, or at all ports of its address, that started from the first to the
+/// last of `between_ms`: the latest first.
+///
+/// There is no index by peer, which every attempt would pay for. This goes back through that time, and
+/// ends as soon as `limit` attempts are found.
+pub(super) fn of_peer(
+    connection: &mut Connection,
+    ip: IpAddr,
+    port: Option<u16>,
+    between_ms: (i64, i64),
+    limit: u32,
+) -> QueryResult<Vec<(Infohash, Attempt)>> {
+    let mut query = table::table
+        .filter(table::started_at.between(between_ms.0, between_ms.1))
+        .filter(table::peer_ip.eq(ip.to_string()))
+        .order(table::started_at.desc())
+        .limit(limit.into())
+        .select(ReadRow::as_select())
+        .into_boxed();
+    if let Some(port) = port {
+        query = query.filter(table::peer_port.eq(i32::from(port)));
+    }
+    let rows = query.load(connection)?;
+    rows.into_iter().map(ReadRow::into_attempt).collect()
 }
 
 /// How many attempts were made.

@@ -6,6 +6,7 @@
 
 mod applied_batch;
 mod batch;
+mod blocklist;
 mod connection;
 mod error;
 mod failed_torrent;
@@ -18,6 +19,7 @@ mod plans;
 mod record;
 mod schema;
 mod sqlite;
+mod statistics;
 mod torrent_file;
 mod torrent_metadata;
 mod tracker_state;
@@ -28,22 +30,25 @@ mod worker;
 mod writer;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use diesel::QueryResult;
 
 pub use self::applied_batch::BatchId;
+pub use self::blocklist::{BlockEntry, Blocked, MAX_SALT_BYTES, MAX_SALTS};
 pub use self::error::StoreError;
-pub use self::failed_torrent::FailedTorrent;
+pub use self::failed_torrent::{FailedFilter, FailedTorrent};
 pub use self::record::{Record, RecordResult};
+pub use self::statistics::{AttemptGroup, Funnel, Latencies};
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
 pub use self::writer::StoreHealth;
 
-use self::connection::{Connection, ReadPool, Target};
+use self::connection::{Connection, ReadPool, Target, write_transaction};
 use self::writer::Writer;
-use crate::history::{Group, GroupState, PastAttempt, PeerState, TrackerState};
+use crate::history::{Attempt, Group, GroupState, PastAttempt, PeerState, TrackerState};
 use crate::torrent::{Infohash, PeerAddr};
 
 /// How a store is opened. [`Default`] is right unless a measurement says otherwise.
@@ -97,6 +102,8 @@ pub struct Counts {
     pub attempts: u64,
     /// Peers.
     pub peers: u64,
+    /// Rows of the blocklist.
+    pub blocked: u64,
 }
 
 /// A store that is open. Clones share it.
@@ -105,6 +112,7 @@ pub struct Store {
     target: Target,
     readers: ReadPool,
     writer: Writer,
+    blocklist: blocklist::Snapshot,
 }
 
 impl std::fmt::Debug for Store {
@@ -129,6 +137,7 @@ impl Store {
         Ok(Self {
             readers: target.read_pool(options),
             writer: Writer::start(&target, url, options)?,
+            blocklist: blocklist::Snapshot::default(),
             target,
         })
     }
@@ -232,6 +241,183 @@ impl Store {
         .await
     }
 
+    /// Up to `limit` hashes that failed, the soonest to be tried again first.
+    pub async fn failed_torrents(
+        &self,
+        filter: &FailedFilter,
+        limit: u32,
+    ) -> Result<Vec<(Infohash, FailedTorrent)>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection| failed_torrent::list(connection, &filter, limit))
+            .await
+    }
+
+    /// Forgets that these hashes failed, each under any form of it. Those that had not.
+    pub async fn remove_failed(
+        &self,
+        infohashes: &[Infohash],
+    ) -> Result<Vec<Infohash>, StoreError> {
+        let infohashes = infohashes.to_vec();
+        self.write(move |connection| {
+            let mut missing = Vec::new();
+            for infohash in infohashes {
+                if !failed_torrent::remove(connection, &infohash)? {
+                    missing.push(infohash);
+                }
+            }
+            Ok(missing)
+        })
+        .await
+    }
+
+    /// Forgets all failures that pass the filter. How many they were.
+    pub async fn clear_failed(&self, filter: &FailedFilter) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.write(move |connection| failed_torrent::clear(connection, &filter))
+            .await
+    }
+
+    /// Whether this hash is on the blocklist, in any form of it. Where the database can't be read, it
+    /// is not if nothing was blocked when it was last read; otherwise that is an error.
+    pub async fn is_blocked(&self, infohash: &Infohash) -> Result<bool, StoreError> {
+        match self.blocked_by(infohash).await {
+            Ok(row) => Ok(row.is_some()),
+            Err(_) if self.blocklist.was_empty() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The row of the blocklist that blocks this hash.
+    pub async fn blocked_by(&self, infohash: &Infohash) -> Result<Option<Blocked>, StoreError> {
+        let (blocklist, infohash) = (self.blocklist.clone(), *infohash);
+        self.read(move |connection| blocklist.find(connection, &infohash))
+            .await
+    }
+
+    /// Up to `limit` rows of the blocklist, of all lists or of this one.
+    pub async fn blocked(
+        &self,
+        list: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Blocked>, StoreError> {
+        let list = list.map(str::to_owned);
+        self.read(move |connection| blocklist::list(connection, list.as_deref(), limit))
+            .await
+    }
+
+    /// Every salt of the blocklist but the empty one.
+    pub async fn block_salts(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read(blocklist::salts).await
+    }
+
+    /// Adds to the blocklist what is not there yet, as of `at_ms` (UTC, milliseconds since 1970), in
+    /// one transaction. How many rows that were.
+    ///
+    /// # Errors
+    /// Also where there would be more than [`MAX_SALTS`] salts.
+    pub async fn block(
+        &self,
+        entries: Vec<BlockEntry>,
+        list: &str,
+        at_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let list = list.to_owned();
+        self.write(move |connection| blocklist::add(connection, &entries, &list, at_ms))
+            .await
+    }
+
+    /// Removes from the blocklist whatever blocks these hashes. Those that were not blocked.
+    pub async fn unblock(&self, infohashes: &[Infohash]) -> Result<Vec<Infohash>, StoreError> {
+        let infohashes = infohashes.to_vec();
+        self.write(move |connection| {
+            let mut missing = Vec::new();
+            for infohash in infohashes {
+                if !blocklist::remove(connection, &infohash)? {
+                    missing.push(infohash);
+                }
+            }
+            Ok(missing)
+        })
+        .await
+    }
+
+    /// Removes from the blocklist all that came with this list. How many rows they were.
+    pub async fn unblock_list(&self, list: &str) -> Result<u64, StoreError> {
+        let list = list.to_owned();
+        self.write(move |connection| blocklist::remove_list(connection, &list))
+            .await
+    }
+
+    /// Up to `limit` peers that delivered, those that did last first. Reads an index.
+    pub async fn latest_deliverers(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(PeerAddr, PeerState)>, StoreError> {
+        self.read(move |connection| peer_state::latest_deliverers(connection, limit))
+            .await
+    }
+
+    /// Up to `limit` peers that failed three times in a row or more, the most first. Reads an index.
+    pub async fn most_failures(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(PeerAddr, PeerState)>, StoreError> {
+        self.read(move |connection| peer_state::most_failures(connection, limit))
+            .await
+    }
+
+    /// What is known of the peers at this IP address, by port: of the one with this port, or of up to
+    /// `limit`.
+    pub async fn peers_at(
+        &self,
+        ip: IpAddr,
+        port: Option<u16>,
+        limit: u32,
+    ) -> Result<Vec<(PeerAddr, PeerState)>, StoreError> {
+        self.read(move |connection| peer_state::at(connection, ip, port, limit))
+            .await
+    }
+
+    /// The latest attempts at this peer, or at all ports of this address, with the hashes: up to
+    /// `limit`, from those that started `between_ms`. Goes back through that time until it has as
+    /// many.
+    pub async fn attempts_at(
+        &self,
+        ip: IpAddr,
+        port: Option<u16>,
+        between_ms: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<(Infohash, Attempt)>, StoreError> {
+        self.read(move |connection| {
+            metadata_request::of_peer(connection, ip, port, between_ms, limit)
+        })
+        .await
+    }
+
+    /// All attempts since this time (UTC, milliseconds since 1970) by way, phase and outcome. Reads
+    /// each of them.
+    pub async fn attempt_groups(&self, since_ms: i64) -> Result<Vec<AttemptGroup>, StoreError> {
+        self.read(move |connection| statistics::attempts(connection, since_ms))
+            .await
+    }
+
+    /// How far the hashes came that were asked for since this time. Reads each attempt.
+    pub async fn funnel(&self, since_ms: i64) -> Result<Funnel, StoreError> {
+        self.read(move |connection| statistics::funnel(connection, since_ms))
+            .await
+    }
+
+    /// Durations of the latest attempts since this time: up to `limit` of each kind.
+    pub async fn latencies(&self, since_ms: i64, limit: u32) -> Result<Latencies, StoreError> {
+        self.read(move |connection| statistics::latencies(connection, since_ms, limit))
+            .await
+    }
+
+    /// Bytes that the database takes, as it counts them.
+    pub async fn size(&self) -> Result<u64, StoreError> {
+        self.read(statistics::database_size).await
+    }
+
     /// How many rows there are. Reads every table's smallest index: not for every hash.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         self.read(|connection| {
@@ -241,6 +427,7 @@ impl Store {
                 failed_torrents: failed_torrent::count(connection)?,
                 attempts: metadata_request::count(connection)?,
                 peers: peer_state::count(connection)?,
+                blocked: blocklist::count(connection)?,
             })
         })
         .await
@@ -267,6 +454,22 @@ impl Store {
     /// where, and the next [`Store::open`] stores it.
     pub async fn close(self) {
         self.writer.close().await;
+    }
+
+    /// Writes on a connection of its own, in one transaction: for what an operator asks for. Waits
+    /// for the lock as long as a read does.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let target = self.target.clone();
+        let write = move || {
+            let mut connection = target.connect()?;
+            write_transaction(&mut connection, work).map_err(|error| target.error(&error))
+        };
+        tokio::task::spawn_blocking(write)
+            .await
+            .unwrap_or(Err(StoreError::Closed))
     }
 
     async fn read<T: Send + 'static>(

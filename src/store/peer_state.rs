@@ -18,8 +18,11 @@
 //! when they are needed, from these facts), counters of BEP 9 negotiations (`metadata_request` has each).
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::connection::Connection;
 use super::schema::peer_state as table;
@@ -30,6 +33,9 @@ use crate::torrent::{PeerAddr, Reason};
 
 /// Peers of one query: SQLite allows expressions of 1,000 levels, and each adds one.
 const CHUNK: usize = 100;
+
+/// The condition of the partial index that [`most_failures`] reads: a bound number would not match it.
+const OFTEN: &str = "failures_in_a_row >= 3";
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = table, primary_key(peer_ip, peer_port), treat_none_as_null = true)]
@@ -185,6 +191,54 @@ pub(super) fn of_peers(
         }
     }
     Ok(states)
+}
+
+/// Up to `limit` peers that delivered, those that did last first.
+pub(super) fn latest_deliverers(
+    connection: &mut Connection,
+    limit: u32,
+) -> QueryResult<Vec<(PeerAddr, PeerState)>> {
+    let rows = table::table
+        .filter(table::last_delivered_at.is_not_null())
+        .order(table::last_delivered_at.desc())
+        .limit(limit.into())
+        .select(PeerRow::as_select())
+        .load(connection)?;
+    rows.into_iter().map(PeerRow::into_state).collect()
+}
+
+/// Up to `limit` peers that failed at least [`OFTEN`] times in a row, the most first.
+pub(super) fn most_failures(
+    connection: &mut Connection,
+    limit: u32,
+) -> QueryResult<Vec<(PeerAddr, PeerState)>> {
+    let rows = table::table
+        .filter(sql::<Bool>(OFTEN))
+        .order(table::failures_in_a_row.desc())
+        .limit(limit.into())
+        .select(PeerRow::as_select())
+        .load(connection)?;
+    rows.into_iter().map(PeerRow::into_state).collect()
+}
+
+/// What is known of the peers at this address: of the one with this port, or of all.
+pub(super) fn at(
+    connection: &mut Connection,
+    ip: IpAddr,
+    port: Option<u16>,
+    limit: u32,
+) -> QueryResult<Vec<(PeerAddr, PeerState)>> {
+    let mut query = table::table
+        .filter(table::peer_ip.eq(ip.to_string()))
+        .order(table::peer_port)
+        .limit(limit.into())
+        .select(PeerRow::as_select())
+        .into_boxed();
+    if let Some(port) = port {
+        query = query.filter(table::peer_port.eq(i32::from(port)));
+    }
+    let rows = query.load(connection)?;
+    rows.into_iter().map(PeerRow::into_state).collect()
 }
 
 /// How many peers are known.

@@ -198,6 +198,9 @@ diesel::table! {
     }
 }
 
+// Hashes that failed without an attempt.
+diesel::allow_tables_to_appear_in_same_query!(failed_torrent, metadata_request);
+
 diesel::table! {
     /// Which migrations were run; `diesel_migrations` keeps it.
     __diesel_schema_migrations (version) {

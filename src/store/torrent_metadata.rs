@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
 use super::schema::torrent_metadata as table;
-use super::value::{bounded, clamped, column, fits, keys, senseless, unsigned};
+use super::value::{bounded, clamped, column, fits, keys, senseless, unsigned, v2_range};
 use super::{StoreError, torrent_file};
 use crate::torrent::{Infohash, PeerAddr};
 
@@ -254,12 +254,6 @@ fn ids(connection: &mut Connection, infohash: &Infohash) -> QueryResult<Vec<Know
     known.sort_by_key(|(id, ..)| *id);
     known.dedup_by_key(|(id, ..)| *id);
     Ok(known)
-}
-
-/// The first and the last v2 hash that begin with these 20 bytes.
-fn v2_range(start: &[u8; 20]) -> (Vec<u8>, Vec<u8>) {
-    let end = |fill: u8| [start.as_slice(), &[fill; 12]].concat();
-    (end(0x00), end(0xff))
 }
 
 #[derive(Queryable, Selectable)]

@@ -5,11 +5,14 @@
 
 use diesel::prelude::*;
 
+use super::blocklist::{BlockedRow, SaltRow};
 use super::connection::Connection;
 use super::failed_torrent::FailedRow;
 use super::peer_group::GroupRow;
 use super::peer_state::PeerRow;
-use super::schema::{failed_torrent, peer_group, peer_state, tracker_state};
+use super::schema::{
+    blocked_infohash, blocked_salt, failed_torrent, peer_group, peer_state, tracker_state,
+};
 use super::tracker_state::TrackerRow;
 
 macro_rules! replace {
@@ -29,6 +32,23 @@ macro_rules! replace {
                 .execute(connection),
         }
         .map(drop)
+    };
+}
+
+macro_rules! add {
+    ($connection:expr, $table:ident, $rows:expr) => {
+        match $connection {
+            Connection::Sqlite(connection) => diesel::insert_or_ignore_into($table::table)
+                .values($rows)
+                .execute(connection),
+            Connection::Mysql(connection) => diesel::insert_or_ignore_into($table::table)
+                .values($rows)
+                .execute(connection),
+            Connection::Postgres(connection) => diesel::insert_into($table::table)
+                .values($rows)
+                .on_conflict_do_nothing()
+                .execute(connection),
+        }
     };
 }
 
@@ -52,4 +72,20 @@ pub(super) fn tracker_state(connection: &mut Connection, row: &TrackerRow) -> Qu
 pub(super) fn peer_group(connection: &mut Connection, row: &GroupRow) -> QueryResult<()> {
     let key = (peer_group::kind, peer_group::name);
     replace!(connection, peer_group, key, row)
+}
+
+/// Makes the rows of the blocklist that are not there yet. How many they were.
+pub(super) fn blocked_infohashes(
+    connection: &mut Connection,
+    rows: &[BlockedRow<'_>],
+) -> QueryResult<usize> {
+    add!(connection, blocked_infohash, rows)
+}
+
+/// Makes the salts that are not there yet.
+pub(super) fn blocked_salts(
+    connection: &mut Connection,
+    rows: &[SaltRow<'_>],
+) -> QueryResult<usize> {
+    add!(connection, blocked_salt, rows)
 }

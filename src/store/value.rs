@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel::result::{Error, QueryResult};
 
 use super::StoreError;
-use crate::torrent::{Arm, Infohash, PeerAddr, Phase, Reason, Transport, Way};
+use crate::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Transport, Way};
 
 /// The name of the outcome of an attempt that delivered; the others are those of [`Reason`].
 pub(super) const DELIVERED: &str = "delivered";
@@ -102,6 +102,14 @@ pub(super) fn transport_name(transport: Transport) -> &'static str {
     }
 }
 
+/// The source of this name.
+pub(super) fn source(name: &str) -> QueryResult<PeerSource> {
+    PeerSource::ALL
+        .into_iter()
+        .find(|source| source.as_str() == name)
+        .ok_or_else(|| senseless(format!("unknown source `{name}`")))
+}
+
 /// The way of this name.
 pub(super) fn way(name: &str) -> QueryResult<Way> {
     name.parse()
@@ -127,6 +135,12 @@ pub(super) fn keys(infohash: &Infohash) -> Vec<Vec<u8>> {
     }
     keys.dedup();
     keys
+}
+
+/// The first and the last v2 hash that begin with these 20 bytes.
+pub(super) fn v2_range(start: &[u8; 20]) -> (Vec<u8>, Vec<u8>) {
+    let end = |fill: u8| [start.as_slice(), &[fill; 12]].concat();
+    (end(0x00), end(0xff))
 }
 
 #[cfg(test)]

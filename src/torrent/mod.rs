@@ -12,6 +12,7 @@ mod way;
 
 pub use file_name::safe_file_name;
 pub use info::{FileEntry, Info, InfoError, MetaVersion};
+pub(crate) use infohash::sha256;
 pub use infohash::{Infohash, InfohashError};
 pub(crate) use magnet::is_tracker;
 pub use magnet::{Magnet, MagnetError};

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cooldown::Cooldown;
 use crate::cli::file_limit;
 use crate::cli::output::Format;
+use crate::cli::store::StoreArgs;
 use crate::engine::{Options, Strategy};
-use crate::store::StoreUrl;
 use crate::torrent::{PeerHint, is_tracker};
 use crate::{direct, history, libtorrent};
 
@@ -77,10 +78,12 @@ pub(in crate::cli) struct Args {
     /// Address to listen on; port 0 takes any [default: 0.0.0.0:0 and [::]:0] (repeatable)
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
-    /// Where results are kept: a SQLite file, or none [default: metafetch.db in the user's data
-    /// directory]
-    #[arg(long, value_name = "URL")]
-    store: Option<String>,
+    /// How long a hash cools down after a failure: REASON=TIME, REASON=off, growth=TIME,TIME,… after
+    /// the second, third, … in a row, or off for no cooldown at all (repeatable)
+    #[arg(long, value_name = "REASON=TIME", value_parser = Cooldown::parse)]
+    cooldown: Vec<Cooldown>,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
     /// Exit with 2 where a line of the input is malformed
     #[arg(long)]
     pub(super) strict: bool,
@@ -98,25 +101,6 @@ pub(super) struct Run {
 }
 
 impl Args {
-    /// The store's URL; `None` where nothing is to be kept.
-    pub(super) fn store_url(&self) -> Result<Option<StoreUrl>, String> {
-        match self.store.as_deref() {
-            Some("none") => Ok(None),
-            Some(url) => url
-                .parse()
-                .map(Some)
-                .map_err(|error| format!("--store: {error}")),
-            None => StoreUrl::default_path()
-                .map(Some)
-                .map_err(|error| error.to_string()),
-        }
-    }
-
-    /// Whether results are kept in a store.
-    pub(super) fn has_store(&self) -> bool {
-        self.store.as_deref() != Some("none")
-    }
-
     pub(super) fn into_run(self) -> Run {
         let connections = file_limit::connections();
         let listen = if self.listen.is_empty() {
@@ -155,6 +139,7 @@ impl Args {
             timeout: self.timeout,
             retries: self.retry,
             refetch: self.refetch,
+            cooldowns: Cooldown::apply(self.cooldown),
             fallback_after: Duration::from_millis(500),
             peers_at_once: 6,
             stagger: Duration::from_millis(200),

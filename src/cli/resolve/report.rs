@@ -59,7 +59,7 @@ impl Report {
             malformed: 0,
             reasons: BTreeMap::new(),
             store_errors: 0,
-            has_store: args.has_store(),
+            has_store: args.store.is_kept(),
             file_errors: 0,
             rescued: None,
             output_gone: false,

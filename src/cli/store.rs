@@ -1,0 +1,68 @@
+//! `--store`: where results are kept.
+
+use super::{Exit, Stop};
+use crate::store::{Store, StoreUrl};
+
+/// Which store a command works with.
+#[derive(Debug, clap::Args)]
+pub(super) struct StoreArgs {
+    /// Where results are kept: a SQLite file, or none [default: metafetch.db in the user's data
+    /// directory]
+    #[arg(long, value_name = "URL", global = true)]
+    store: Option<String>,
+}
+
+impl StoreArgs {
+    /// The store's URL; `None` where nothing is to be kept.
+    pub(super) fn url(&self) -> Result<Option<StoreUrl>, Stop> {
+        let usage = |error: String| Stop::new(Exit::Usage, error);
+        match self.store.as_deref() {
+            Some("none") => Ok(None),
+            Some(url) => url
+                .parse()
+                .map(Some)
+                .map_err(|error| usage(format!("--store: {error}"))),
+            None => StoreUrl::default_path()
+                .map(Some)
+                .map_err(|error| usage(error.to_string())),
+        }
+    }
+
+    /// Whether results are kept.
+    pub(super) fn is_kept(&self) -> bool {
+        self.store.as_deref() != Some("none")
+    }
+
+    /// Opens the store, and makes it where it is missing; `None` where nothing is to be kept.
+    pub(super) fn open(&self) -> Result<Option<Store>, Stop> {
+        Ok(self.url()?.as_ref().map(Store::open).transpose()?)
+    }
+
+    /// Opens the store of a command that is nothing without one, and makes it where it is missing.
+    pub(super) fn open_or_make(&self) -> Result<Store, Stop> {
+        self.open()?.ok_or_else(|| {
+            Stop::new(
+                Exit::Usage,
+                "this command works on the store: it can't go with `--store none`",
+            )
+        })
+    }
+
+    /// Opens a store that must be there already: whoever only looks, or takes away, is not helped
+    /// by a new one.
+    pub(super) fn open_existing(&self) -> Result<Store, Stop> {
+        if let Some(StoreUrl::Sqlite(path)) = self.url()?
+            && !path.exists()
+        {
+            return Err(Stop::new(
+                Exit::Failed,
+                format!(
+                    "there is no database at `{}`: `metafetch resolve` makes it, --store names \
+                     another",
+                    path.display()
+                ),
+            ));
+        }
+        self.open_or_make()
+    }
+}
