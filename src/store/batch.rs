@@ -12,7 +12,7 @@ use diesel::connection::Connection as _;
 use diesel::result::Error as DieselError;
 
 use super::applied_batch::{self, BatchId};
-use super::connection::{Connection, Target, checkpoint};
+use super::connection::{Connection, Target, checkpoint, write_transaction};
 use super::{
     Record, RecordResult, StoreError, failed_torrent, metadata_request, peer_state,
     torrent_metadata, value,
@@ -188,7 +188,7 @@ impl Database {
         // to do so fails, and it reports that instead.
         let mut first = None;
         let target = &self.target;
-        let result = connection.immediate_transaction(|connection| {
+        let result = write_transaction(&mut connection, |connection| {
             let applied_at = now_ms();
             let mut run = || {
                 for batch_id in batches {

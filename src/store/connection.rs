@@ -1,71 +1,62 @@
-//! Opens connections to SQLite: pragmas, migrations and the checks that give each failure its own
-//! error. All that only SQLite has, beside [`upsert`](super::upsert), stands here.
+//! Opens connections to any of the databases, brings their schema up to date, and refuses what is not
+//! ours. What only one database has stands in the file of its name.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel::migration::{Migration as _, MigrationSource};
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as PoolError, Pool};
-use diesel::sqlite::{Sqlite, SqliteConnection};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+use diesel::r2d2::{ManageConnection, Pool, R2D2Connection as _};
+use diesel::sqlite::Sqlite;
+use diesel_migrations::MigrationHarness as _;
 
+pub(super) use self::multi::AnyConnection as Connection;
 use super::schema::__diesel_schema_migrations;
 use super::url::StoreUrl;
-use super::{StoreError, StoreOptions, failed_torrent};
+use super::{StoreError, StoreOptions, failed_torrent, sqlite};
 
-/// The connection that all of the store's queries run on.
-pub(super) type Connection = SqliteConnection;
 /// A pool of connections to read with.
-pub(super) type ReadPool = Pool<ConnectionManager<Connection>>;
+pub(super) type ReadPool = Pool<Readers>;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+// What the derive makes is public by its own rules.
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::pedantic)]
+mod multi {
+    use diesel::mysql::MysqlConnection;
+    use diesel::pg::PgConnection;
+    use diesel::sqlite::SqliteConnection;
 
-/// Bytes of a page, SQLite's default.
-const PAGE_SIZE: u64 = 4096;
-
-/// KiB of the writer's page cache. Hashes and addresses fall anywhere into their indexes, so that with
-/// SQLite's default of 2 MiB each would be read anew.
-const WRITE_CACHE_KIB: u32 = 32 * 1024;
+    /// The connection that all of the store's queries run on.
+    #[derive(diesel::MultiConnection)]
+    pub enum AnyConnection {
+        Sqlite(SqliteConnection),
+        Mysql(MysqlConnection),
+        Postgres(PgConnection),
+    }
+}
 
 /// Where and how to connect.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    /// The path for messages.
+    /// The database for messages, without a password.
     pub(super) database: String,
-    /// The absolute path, which SQLite takes neither for a URI nor for `:memory:`.
-    path: String,
+    server: Server,
     busy_timeout: Duration,
-    size_limit: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+enum Server {
+    Sqlite(sqlite::Target),
 }
 
 impl Target {
-    /// Checks the path of `url` and makes its directory.
+    /// Checks what `url` names; makes the directory of a file.
     pub(super) fn prepare(url: &StoreUrl, options: &StoreOptions) -> Result<Self, StoreError> {
-        let database = url.to_string();
-        let not_a_file = || StoreError::NotAFile {
-            database: url.to_string(),
+        let server = match url {
+            StoreUrl::Sqlite(path) => Server::Sqlite(sqlite::Target::prepare(path, options)?),
         };
-        let absolute = std::path::absolute(url.path()).map_err(|_| not_a_file())?;
-        let is_other = |path: &Path| path.exists() && !path.is_file();
-        if absolute.file_name().is_none() || is_other(&absolute) {
-            return Err(not_a_file());
-        }
-        let path = absolute.to_str().ok_or_else(not_a_file)?.to_owned();
-        if path.contains('\0') || path.ends_with(std::path::is_separator) {
-            return Err(not_a_file());
-        }
-        if let Some(directory) = absolute.parent() {
-            std::fs::create_dir_all(directory).map_err(|error| StoreError::CreateDirectory {
-                directory: directory.display().to_string(),
-                detail: error.to_string(),
-            })?;
-        }
         Ok(Self {
-            database,
-            path,
+            database: url.to_string(),
+            server,
             busy_timeout: options.busy_timeout,
-            size_limit: options.size_limit,
         })
     }
 
@@ -83,51 +74,41 @@ impl Target {
     }
 
     /// A connection that may write.
-    ///
-    /// `synchronous=NORMAL` with a write-ahead log: a commit survives the death of this process at
-    /// any moment; a crash of the whole host may take back the last ones, but not tear one apart.
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
-        let mut connection = Connection::establish(&self.path)
-            .map_err(|error| StoreError::from_message(&self.database, &error.to_string()))?;
-        let pages = self.size_limit.map(|limit| (limit / PAGE_SIZE).max(1));
-        let pragmas = format!(
-            "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; \
-             PRAGMA cache_size = -{WRITE_CACHE_KIB}; {}",
-            milliseconds(self.busy_timeout),
-            pages.map_or_else(String::new, |pages| format!(
-                "PRAGMA max_page_count = {pages};"
-            )),
-        );
-        connection
-            .batch_execute(&pragmas)
-            .map_err(|error| self.error(&error))?;
-        Ok(connection)
+        let connected = match &self.server {
+            Server::Sqlite(target) => target.connect(self.busy_timeout).map(Connection::Sqlite),
+        };
+        connected.map_err(|error| StoreError::from_connecting(&self.database, &error))
     }
 
-    /// Connects, refuses what is not ours, switches to the write-ahead log and runs the migrations.
-    /// That takes the write lock, and writes: afterwards it is known that writing works.
+    /// A connection that can't write.
+    fn connect_to_read(&self) -> Result<Connection, ConnectionError> {
+        match &self.server {
+            Server::Sqlite(target) => target
+                .connect_to_read(self.busy_timeout)
+                .map(Connection::Sqlite),
+        }
+    }
+
+    /// Connects, refuses what is not ours, and runs the migrations. Afterwards it is known that writing
+    /// works.
     pub(super) fn migrate(&self) -> Result<Connection, StoreError> {
         let mut connection = self.connect()?;
         self.check_ownership(&mut connection)?;
-        // Unlike any other statement, this one does not wait while another process does the same.
-        self.while_locked(|| {
-            connection
-                .batch_execute("PRAGMA journal_mode = WAL;")
-                .map_err(|error| self.error(&error))
-        })?;
+        if let Connection::Sqlite(sqlite) = &mut connection {
+            self.while_locked(|| sqlite::use_log(sqlite).map_err(|error| self.error(&error)))?;
+        }
         // In one transaction, so that of two processes on a new file only one runs them.
         let mut failure = None;
-        connection
-            .immediate_transaction(|connection| {
-                if let Err(error) = connection.run_pending_migrations(MIGRATIONS) {
-                    let message = error.to_string();
-                    failure = Some(StoreError::from_message(&self.database, &message));
-                    return Err(diesel::result::Error::RollbackTransaction);
-                }
-                // On a read-only file SQLite lets the transaction begin, and refuses only a write.
-                failed_torrent::delete(connection, &[Vec::new()])
-            })
-            .map_err(|error| failure.unwrap_or_else(|| self.error(&error)))?;
+        write_transaction(&mut connection, |connection| {
+            if let Err(error) = run_migrations(connection) {
+                failure = Some(StoreError::from_message(&self.database, &error));
+                return Err(diesel::result::Error::RollbackTransaction);
+            }
+            // On a read-only file SQLite lets the transaction begin, and refuses only a write.
+            failed_torrent::delete(connection, &[Vec::new()])
+        })
+        .map_err(|error| failure.unwrap_or_else(|| self.error(&error)))?;
         Ok(connection)
     }
 
@@ -182,133 +163,85 @@ impl Target {
             .min_idle(Some(0))
             .connection_timeout(options.read_timeout)
             .test_on_check_out(false)
-            .connection_customizer(Box::new(ReadOnly(self.busy_timeout)))
-            .build_unchecked(ConnectionManager::new(&self.path))
+            .build_unchecked(Readers(self.clone()))
     }
 }
 
+/// Makes the connections of a [`ReadPool`].
 #[derive(Debug)]
-struct ReadOnly(Duration);
+pub(super) struct Readers(Target);
 
-impl CustomizeConnection<Connection, PoolError> for ReadOnly {
-    fn on_acquire(&self, connection: &mut Connection) -> Result<(), PoolError> {
-        connection
-            .batch_execute(&format!(
-                "PRAGMA busy_timeout = {}; PRAGMA query_only = ON;",
-                milliseconds(self.0)
-            ))
-            .map_err(PoolError::QueryError)
+impl ManageConnection for Readers {
+    type Connection = Connection;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<Connection, Self::Error> {
+        self.0
+            .connect_to_read()
+            .map_err(diesel::r2d2::Error::ConnectionError)
+    }
+
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), Self::Error> {
+        connection.ping().map_err(diesel::r2d2::Error::QueryError)
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        std::thread::panicking() || connection.is_broken()
     }
 }
 
-/// As SQLite takes it: 32 bits with a sign.
-fn milliseconds(timeout: Duration) -> i32 {
-    i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
+/// Runs `work` in a transaction that may write from its start.
+pub(super) fn write_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    use diesel::connection::TransactionManager as _;
+    match connection {
+        Connection::Sqlite(sqlite) => sqlite::begin_immediate(sqlite)?,
+        Connection::Mysql(_) | Connection::Postgres(_) => {
+            Connection::begin_transaction(connection)?;
+        }
+    }
+    match work(connection) {
+        Ok(done) => {
+            Connection::commit_transaction(connection)?;
+            Ok(done)
+        }
+        Err(error) => match Connection::rollback_transaction(connection) {
+            Ok(()) | Err(diesel::result::Error::BrokenTransactionManager) => Err(error),
+            Err(rollback) => Err(rollback),
+        },
+    }
 }
 
-/// Moves the log into the database file and empties it, as far as no reader is in the way.
+/// Moves the log into the database file and empties it, where the database has such a log.
 pub(super) fn checkpoint(connection: &mut Connection) -> QueryResult<()> {
-    connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);")
+    match connection {
+        Connection::Sqlite(sqlite) => sqlite::checkpoint(sqlite),
+        Connection::Mysql(_) | Connection::Postgres(_) => Ok(()),
+    }
 }
 
-diesel::table! {
-    /// SQLite's list of tables and indexes.
-    sqlite_master (name) {
-        name -> Text,
-        #[sql_name = "type"]
-        kind -> Text,
-    }
+fn run_migrations(connection: &mut Connection) -> Result<(), String> {
+    let run = match connection {
+        Connection::Sqlite(sqlite) => sqlite.run_pending_migrations(sqlite::MIGRATIONS).map(drop),
+        Connection::Mysql(_) | Connection::Postgres(_) => Ok(()),
+    };
+    run.map_err(|error| error.to_string())
 }
 
 fn table_names(connection: &mut Connection) -> QueryResult<Vec<String>> {
-    sqlite_master::table
-        .filter(sqlite_master::kind.eq("table"))
-        .select(sqlite_master::name)
-        .load(connection)
+    match connection {
+        Connection::Sqlite(sqlite) => sqlite::table_names(sqlite),
+        Connection::Mysql(_) | Connection::Postgres(_) => Ok(Vec::new()),
+    }
 }
 
-/// The versions of all migrations in this program.
+/// The versions of all migrations in this program, which are the same for each database.
 fn known_versions() -> Vec<String> {
-    use diesel::migration::{Migration, MigrationSource as _};
-    let migrations: Vec<Box<dyn Migration<Sqlite>>> = MIGRATIONS.migrations().unwrap_or_default();
+    let migrations = MigrationSource::<Sqlite>::migrations(&sqlite::MIGRATIONS).unwrap_or_default();
     migrations
         .iter()
         .map(|migration| migration.name().version().to_string())
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(directory: &tempfile::TempDir) -> Target {
-        let url = StoreUrl::Sqlite(directory.path().join("a.db"));
-        Target::prepare(&url, &StoreOptions::default()).unwrap()
-    }
-
-    #[test]
-    fn migrations_go_up_again_and_down() {
-        let directory = tempfile::tempdir().unwrap();
-        let target = target(&directory);
-        drop(target.migrate().unwrap());
-        let mut connection = target.migrate().unwrap();
-        let mut tables = table_names(&mut connection).unwrap();
-        tables.sort();
-        assert_eq!(
-            tables,
-            [
-                "__diesel_schema_migrations",
-                "failed_torrent",
-                "metadata_request",
-                "peer_state",
-                "torrent_file",
-                "torrent_metadata",
-            ]
-        );
-        connection.revert_all_migrations(MIGRATIONS).unwrap();
-        assert_eq!(
-            table_names(&mut connection).unwrap(),
-            ["__diesel_schema_migrations"]
-        );
-        drop(connection);
-        drop(target.migrate().unwrap());
-    }
-
-    #[test]
-    fn a_connection_that_may_not_write_says_so() {
-        let directory = tempfile::tempdir().unwrap();
-        let target = target(&directory);
-        drop(target.migrate().unwrap());
-        let pool = target.read_pool(&StoreOptions::default());
-        let error = pool
-            .get()
-            .unwrap()
-            .batch_execute("CREATE TABLE a (b)")
-            .unwrap_err();
-        assert!(
-            matches!(target.error(&error), StoreError::ReadOnly { .. }),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn the_pragmas_hold() {
-        #[derive(diesel::QueryableByName)]
-        struct Pragma {
-            #[diesel(sql_type = diesel::sql_types::Text)]
-            value: String,
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let mut connection = target(&directory).migrate().unwrap();
-        for (pragma, column, expected) in [
-            ("journal_mode", "journal_mode", "wal"),
-            ("synchronous", "synchronous", "1"),
-            ("foreign_keys", "foreign_keys", "1"),
-            ("busy_timeout", "timeout", "5000"),
-        ] {
-            let sql = format!("SELECT CAST({column} AS TEXT) AS value FROM pragma_{pragma}");
-            let row: Pragma = diesel::sql_query(sql).get_result(&mut connection).unwrap();
-            assert_eq!(row.value, expected, "{pragma}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with the store, told apart so that each message says what to do.
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
 
 use super::url::StoreUrlError;
 
@@ -158,6 +158,14 @@ impl StoreError {
                     detail: information.message().to_owned(),
                 }
             }
+            error => Self::from_message(database, &error.to_string()),
+        }
+    }
+
+    /// The error for a connection to `database` that could not be made.
+    pub(super) fn from_connecting(database: &str, error: &ConnectionError) -> Self {
+        match error {
+            ConnectionError::CouldntSetupConfiguration(error) => Self::new(database, error),
             error => Self::from_message(database, &error.to_string()),
         }
     }

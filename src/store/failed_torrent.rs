@@ -35,8 +35,8 @@ pub struct FailedTorrent {
     pub retry_at_ms: i64,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = table)]
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = table, primary_key(infohash))]
 pub(super) struct FailedRow<'a> {
     infohash: &'a [u8],
     reason: &'static str,

@@ -16,6 +16,7 @@ mod peer_state;
 mod plans;
 mod record;
 mod schema;
+mod sqlite;
 mod torrent_file;
 mod torrent_metadata;
 mod upsert;

@@ -31,8 +31,8 @@ use crate::torrent::{PeerAddr, Reason};
 /// Peers of one query: SQLite allows expressions of 1,000 levels, and each adds one.
 const CHUNK: usize = 100;
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = table)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = table, primary_key(peer_ip, peer_port), treat_none_as_null = true)]
 pub(super) struct PeerRow {
     peer_ip: String,
     peer_port: i32,

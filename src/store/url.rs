@@ -1,7 +1,7 @@
 //! Where the store is, as a user names it: `sqlite:PATH` or a plain path.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use directories::ProjectDirs;
@@ -37,13 +37,6 @@ impl StoreUrl {
         ProjectDirs::from("", "", "metafetch")
             .map(|dirs| Self::Sqlite(dirs.data_dir().join("metafetch.db")))
             .ok_or(StoreUrlError::NoHome)
-    }
-
-    /// The file of a SQLite store.
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::Sqlite(path) => path,
-        }
     }
 }
 

@@ -1,2 +1,0 @@
--- Forward only.
-SELECT 1;
