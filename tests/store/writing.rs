@@ -118,6 +118,7 @@ async fn five_thousand_at_once_are_all_acknowledged_and_there() {
         failed_torrents: 0,
         attempts: 15_000,
         peers: 5_002,
+        blocked: 0,
     };
     assert_eq!(counts, expected);
 }
