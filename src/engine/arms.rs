@@ -28,8 +28,12 @@ impl ArmState {
     }
 }
 
+/// How much slower the direct arm may be and still go first: each connection of libtorrent's occupies
+/// a local port for a minute after it is closed, and takes more memory.
+const WORTH_OF_A_PORT: f64 = 1.25;
+
 /// Which arm goes first, and why. libtorrent does, unless it can't or the direct arm is measured to
-/// be faster; `explore` turns the measured choice around, so that the other one is measured too.
+/// be as fast; `explore` turns the measured choice around, so that the other one is measured too.
 pub(super) fn first(libtorrent: ArmState, direct: ArmState, explore: bool) -> (Arm, &'static str) {
     if !libtorrent.usable {
         return (Arm::Direct, "libtorrent has no free slot, or does not work");
@@ -38,8 +42,8 @@ pub(super) fn first(libtorrent: ArmState, direct: ArmState, explore: bool) -> (A
         return (Arm::Libtorrent, "the direct arm has no free slot");
     }
     let (faster, why) = match (libtorrent.expected(), direct.expected()) {
-        (Some(libtorrent), Some(direct)) if direct < libtorrent => {
-            (Arm::Direct, "the direct arm delivers faster")
+        (Some(libtorrent), Some(direct)) if direct < libtorrent * WORTH_OF_A_PORT => {
+            (Arm::Direct, "the direct arm delivers as fast")
         }
         (Some(_), Some(_)) => (Arm::Libtorrent, "libtorrent delivers faster"),
         (None, Some(_)) => (Arm::Direct, "libtorrent has not delivered yet"),
@@ -107,7 +111,8 @@ mod tests {
     #[test]
     fn libtorrent_first_until_the_direct_arm_is_measured_to_be_faster() {
         assert_eq!(chosen(state(None), state(None)), Arm::Libtorrent);
-        assert_eq!(chosen(state(Some(50)), state(Some(50))), Arm::Libtorrent);
+        assert_eq!(chosen(state(Some(20)), state(Some(50))), Arm::Libtorrent);
+        assert_eq!(chosen(state(Some(50)), state(Some(50))), Arm::Direct);
         assert_eq!(chosen(state(Some(50)), state(Some(20))), Arm::Direct);
         assert_eq!(chosen(state(Some(50)), state(None)), Arm::Libtorrent);
         assert_eq!(chosen(state(None), state(Some(50))), Arm::Direct);

@@ -145,7 +145,12 @@ impl Candidate<'_> {
             let (turn, why) = self.turn(arm, room.strategy)?;
             Some((turn, arm, why))
         };
-        let wanted = self.estimate.way.map(|way| way.arm);
+        // Either arm can take the plain way, and whichever is better off should.
+        let wanted = self
+            .estimate
+            .way
+            .filter(|way| way.encrypted || way.transport != Transport::Tcp)
+            .map(|way| way.arm);
         let may_wait = room.strategy == Strategy::Auto
             && (self.libtorrent, self.direct) == (None, None)
             && self.needs_libtorrent();

@@ -19,7 +19,7 @@ use super::value::{clamped, unsigned};
 use crate::history::{Attempt, Group, GroupState, Quantiles, Weights};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = table, treat_none_as_null = true)]
+#[diesel(table_name = table, primary_key(kind, name))]
 pub(super) struct GroupRow {
     kind: String,
     name: String,

@@ -166,6 +166,7 @@ async fn attempts_add_up_by_peer_and_name_the_deliverers() {
         infohash: hash(1),
         result: RecordResult::AttemptsOnly,
         attempts,
+        tracker_replies: Vec::new(),
         at_ms: 9_000,
     };
     let v6: PeerAddr = "[2a00::1]:1".parse().unwrap();
@@ -205,4 +206,89 @@ async fn attempts_add_up_by_peer_and_name_the_deliverers() {
     assert_eq!(store.deliverers(&hash(1), 1).await, Ok(vec![v6]));
     assert_eq!(store.deliverers(&hash(2), 10).await, Ok(Vec::new()));
     assert_eq!(store.peer_states(&[]).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn groups_of_peers_add_up_the_heaviest_first() {
+    let (_directory, path) = directory();
+    let store = open(&path).unwrap();
+    // Two of the three peers are in one network; each batch adds to the rows of the one before.
+    let near = |n| PeerAddr::new([1, 2, 3, n].into(), 6881);
+    for at_ms in [1_000, 2_000] {
+        let record = Record {
+            attempts: vec![
+                attempt(near(1), at_ms, Some(Reason::HashMismatch)),
+                attempt(near(2), at_ms, None),
+                attempt(peer(1), at_ms, Some(Reason::Rejected)),
+                attempt(peer(1), at_ms, Some(Reason::Cancelled)),
+            ],
+            ..resolved(1)
+        };
+        store.record(record).await.unwrap();
+    }
+    let groups = store.groups(1).await.unwrap();
+    let names: Vec<(&str, String)> = groups
+        .iter()
+        .map(|(group, _)| (group.kind(), group.to_string()))
+        .collect();
+    let expected = [
+        ("client", "a"),
+        ("network", "1.2.3.0/24"),
+        ("source", "dht"),
+        ("way", "direct:tcp"),
+    ];
+    assert_eq!(names, expected.map(|(kind, name)| (kind, name.to_owned())));
+    let counts: Vec<_> = groups
+        .iter()
+        .map(|(_, state)| (state.attempts, state.connections, state.deliveries))
+        .collect();
+    assert_eq!(counts, [(6, 6, 2), (4, 4, 2), (6, 6, 2), (6, 6, 2)]);
+    let network = groups[1].1;
+    assert!(
+        (network.weights.delivered - 2.0).abs() < 1e-4,
+        "{network:?}"
+    );
+    assert!(
+        (network.weights.misbehaved - 2.0).abs() < 1e-4,
+        "{network:?}"
+    );
+    assert_eq!(
+        (network.latencies.count(), network.connect_times.count()),
+        (2, 2)
+    );
+    assert_eq!(store.groups(10).await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn attempts_at_a_hash_come_back_the_latest_first() {
+    let (_directory, path) = directory();
+    let store = open(&path).unwrap();
+    let utp = Way::new(Arm::Libtorrent, Transport::Utp, true);
+    let by_utp = Attempt {
+        way: utp,
+        ..attempt(peer(7), 5_000, Some(Reason::Closed))
+    };
+    let record = Record {
+        attempts: vec![by_utp, attempt(peer(8), 4_000, None)],
+        ..resolved(1)
+    };
+    store.record(record).await.unwrap();
+    store.record(resolved(2)).await.unwrap();
+    let past = |peer, way, outcome, at_ms| PastAttempt {
+        peer,
+        way,
+        phase: Phase::Transfer,
+        outcome,
+        at_ms,
+    };
+    let expected = [
+        past(peer(7), utp, Some(Reason::Closed), 5_000),
+        past(peer(8), Way::plain(Arm::Direct), None, 4_000),
+    ];
+    assert_eq!(store.past_attempts(&hash(1), 10).await.unwrap(), expected);
+    assert_eq!(
+        store.past_attempts(&hash(1), 1).await.unwrap(),
+        expected[..1]
+    );
+    assert_eq!(store.past_attempts(&hash(3), 10).await.unwrap(), []);
 }

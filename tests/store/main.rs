@@ -7,7 +7,9 @@
 )]
 
 mod contents;
+mod journal;
 mod opening;
+mod outage;
 mod processes;
 mod writing;
 
@@ -18,17 +20,17 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, SqliteConnection};
 use futures_util::future::join_all;
-use metafetch::history::Attempt;
+use metafetch::history::{Attempt, PastAttempt};
 use metafetch::store::{
-    Counts, FailedTorrent, Record, RecordResult, ResolvedTorrent, Store, StoreError, StoreOptions,
-    StoreUrl,
+    Counts, FailedTorrent, Record, RecordResult, ResolvedTorrent, Store, StoreError, StoreHealth,
+    StoreOptions, StoreUrl,
 };
-use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Way};
+use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Transport, Way};
 use tempfile::TempDir;
 
 fn impatient() -> StoreOptions {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A path that the process of a test reads from its environment, where it is a child of another.
-const CHILD_PATH: &str = "METAFETCH_TEST_STORE";
+pub(super) const CHILD_PATH: &str = "METAFETCH_TEST_STORE";
 
 #[test]
 fn two_stores_make_and_share_one_file() {
@@ -44,7 +44,7 @@ fn two_stores_make_and_share_one_file() {
 }
 
 /// This test program, run again for one of the tests that only a parent starts.
-fn child(program: &Path, test: &str, path: &Path) -> Command {
+pub(super) fn child(program: &Path, test: &str, path: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .args(["--ignored", "--exact", "--nocapture", test])

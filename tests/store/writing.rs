@@ -1,25 +1,6 @@
-//! The writer under load, locks, a full disk and records that are refused.
+//! The writer under load, short locks, and records that are refused.
 
 use super::*;
-
-#[tokio::test]
-async fn a_lock_of_another_is_waited_for_and_then_named() {
-    let (_directory, path) = directory();
-    let store = open(&path).unwrap();
-    let mut other = raw(&path);
-    other.batch_execute("BEGIN EXCLUSIVE").unwrap();
-    assert!(matches!(error(&path), StoreError::Locked { .. }));
-
-    let before = Instant::now();
-    let refused = store.record(resolved(1)).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Locked { .. }), "{refused}");
-    assert!(before.elapsed() < Duration::from_secs(5));
-    assert_eq!(store.counts().await, Ok(Counts::default()), "reads go on");
-
-    other.batch_execute("COMMIT").unwrap();
-    store.record(resolved(1)).await.unwrap();
-    assert_eq!(store.counts().await.unwrap().torrents, 1);
-}
 
 #[tokio::test]
 async fn a_lock_that_goes_away_in_time_costs_nothing() {
@@ -39,33 +20,6 @@ async fn a_lock_that_goes_away_in_time_costs_nothing() {
     assert!(refused.await.is_err(), "it must wait for the lock");
     other.batch_execute("COMMIT").unwrap();
     assert_eq!(writing.await.unwrap(), Ok(()));
-}
-
-#[tokio::test]
-async fn a_full_database_is_named_and_recovers() {
-    let (_directory, path) = directory();
-    let options = StoreOptions {
-        size_limit: Some(1 << 20),
-        ..impatient()
-    };
-    let store = Store::open_with(&StoreUrl::Sqlite(path), &options).unwrap();
-    let large = ResolvedTorrent {
-        info: vec![b'x'; 2 << 20],
-        ..torrent(hash(1))
-    };
-    let large = Record {
-        result: RecordResult::Resolved(Box::new(large)),
-        ..resolved(1)
-    };
-    let refused = store.record(large).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Full { .. }), "{refused}");
-    assert_eq!(
-        store.counts().await,
-        Ok(Counts::default()),
-        "nothing is left of it"
-    );
-    store.record(resolved(2)).await.unwrap();
-    assert!(store.torrent(&hash(2)).await.unwrap().is_some());
 }
 
 #[tokio::test]

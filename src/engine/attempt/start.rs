@@ -231,13 +231,13 @@ impl<'a> Work<'a> {
         choose::next(room, self.candidates(), None)
     }
 
-    /// Whether a peer that only libtorrent can reach, or that it got metadata from, waits for it.
+    /// Whether a peer that only libtorrent can reach waits for it.
     fn wants_libtorrent(&self) -> bool {
         self.stations.options.strategy == Strategy::Auto
             && !self.libtorrent.has_joined()
             && self.peers.iter().any(|(addr, _)| {
                 let way = self.estimates.get(addr).and_then(|estimate| estimate.way);
-                way.is_some_and(|way| way.arm == Arm::Libtorrent)
+                way.is_some_and(|way| way.encrypted || way.transport == Transport::Utp)
                     && !self.direct.engaged().contains_key(addr)
             })
     }

@@ -293,8 +293,8 @@ fn the_likes_of_a_peer_speak_until_it_speaks_for_itself() {
 fn a_port_that_delivered_is_not_judged_by_its_address() {
     let of = |failed_ports, state| {
         let known = Known {
-            failed_ports,
             state,
+            failed_ports,
             ..nothing_known(PeerSource::Dht)
         };
         estimate(&known, NOW)
