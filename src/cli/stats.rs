@@ -179,72 +179,10 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
 
 fn tables(statistics: &Statistics, funnel: &Funnel, width: u16) -> String {
     use Column::{Number, Whole};
-    let asked = funnel.asked;
-    let hashes = stages(funnel)
-        .iter()
-        .map(|(stage, hashes)| {
-            vec![
-                stage.replace('_', " "),
-                hashes.to_string(),
-                percent(*hashes, asked),
-            ]
-        })
-        .collect();
-    let tallies = [("all", statistics.attempts)];
-    let tallies = tallies
-        .iter()
-        .map(|(name, tally)| (*name, *tally))
-        .chain(
-            statistics
-                .by_arm
-                .iter()
-                .map(|(name, tally)| (*name, *tally)),
-        )
-        .chain(
-            statistics
-                .by_way
-                .iter()
-                .map(|(name, tally)| (*name, *tally)),
-        )
-        .map(|(name, tally)| {
-            vec![
-                name.to_owned(),
-                tally.attempts.to_string(),
-                tally.delivered.to_string(),
-                percent(tally.delivered, tally.attempts),
-            ]
-        })
-        .collect();
-    let shares = |counts: &BTreeMap<&'static str, u64>| {
-        let mut counts: Vec<_> = counts.iter().map(|(name, count)| (*name, *count)).collect();
-        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let row = |(name, count): (&str, u64)| {
-            let share = percent(count, statistics.attempts.attempts);
-            vec![name.to_owned(), count.to_string(), share]
-        };
-        counts.into_iter().map(row).collect::<Vec<_>>()
-    };
-    let spread = |name: &str, spread: &Spread| {
-        let ms = |value: Option<u64>| value.map_or("-".to_owned(), |value| format!("{value} ms"));
-        vec![
-            name.to_owned(),
-            ms(spread.p50_ms),
-            ms(spread.p90_ms),
-            ms(spread.p99_ms),
-            spread.sample.to_string(),
-        ]
-    };
-    let mut rows: Vec<_> = statistics
-        .tables
-        .iter()
-        .map(|(name, rows)| vec![name.replace('_', " "), rows.to_string()])
-        .collect();
-    let size = indicatif::HumanBytes(statistics.database_bytes).to_string();
-    rows.push(vec!["size of the database".to_owned(), size]);
     let sections = [
         table(
             &[Whole("HASHES"), Number("COUNT"), Number("OF ASKED")],
-            hashes,
+            hash_rows(funnel),
             width,
         ),
         table(
@@ -254,17 +192,17 @@ fn tables(statistics: &Statistics, funnel: &Funnel, width: u16) -> String {
                 Number("DELIVERED"),
                 Number("RATE"),
             ],
-            tallies,
+            attempt_rows(statistics),
             width,
         ),
         table(
             &[Whole("FAILED IN"), Number("COUNT"), Number("OF ATTEMPTS")],
-            shares(&statistics.by_phase),
+            failure_rows(&statistics.by_phase, statistics.attempts.attempts),
             width,
         ),
         table(
             &[Whole("FAILED FOR"), Number("COUNT"), Number("OF ATTEMPTS")],
-            shares(&statistics.by_reason),
+            failure_rows(&statistics.by_reason, statistics.attempts.attempts),
             width,
         ),
         table(
@@ -276,14 +214,74 @@ fn tables(statistics: &Statistics, funnel: &Funnel, width: u16) -> String {
                 Number("SAMPLE"),
             ],
             vec![
-                spread("deliveries", &statistics.deliveries),
-                spread("connections", &statistics.connects),
+                spread_row("deliveries", &statistics.deliveries),
+                spread_row("connections", &statistics.connects),
             ],
             width,
         ),
-        table(&[Whole("STORED"), Number("ROWS")], rows, width),
+        table(
+            &[Whole("STORED"), Number("ROWS")],
+            table_rows(statistics),
+            width,
+        ),
     ];
     sections.join("\n\n")
+}
+
+fn hash_rows(funnel: &Funnel) -> Vec<Vec<String>> {
+    let row = |(stage, hashes): (&str, u64)| {
+        let share = percent(hashes, funnel.asked);
+        vec![stage.replace('_', " "), hashes.to_string(), share]
+    };
+    stages(funnel).map(row).to_vec()
+}
+
+fn attempt_rows(statistics: &Statistics) -> Vec<Vec<String>> {
+    let named = statistics.by_arm.iter().chain(&statistics.by_way);
+    [(&"all", &statistics.attempts)]
+        .into_iter()
+        .chain(named)
+        .map(|(name, tally)| {
+            vec![
+                (*name).to_owned(),
+                tally.attempts.to_string(),
+                tally.delivered.to_string(),
+                percent(tally.delivered, tally.attempts),
+            ]
+        })
+        .collect()
+}
+
+/// The most frequent first.
+fn failure_rows(counts: &BTreeMap<&'static str, u64>, attempts: u64) -> Vec<Vec<String>> {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let row = |(name, count): (&&str, &u64)| {
+        let share = percent(*count, attempts);
+        vec![(*name).to_owned(), count.to_string(), share]
+    };
+    counts.into_iter().map(row).collect()
+}
+
+fn spread_row(name: &str, spread: &Spread) -> Vec<String> {
+    let ms = |value: Option<u64>| value.map_or("-".to_owned(), |value| format!("{value} ms"));
+    vec![
+        name.to_owned(),
+        ms(spread.p50_ms),
+        ms(spread.p90_ms),
+        ms(spread.p99_ms),
+        spread.sample.to_string(),
+    ]
+}
+
+fn table_rows(statistics: &Statistics) -> Vec<Vec<String>> {
+    let tables = statistics.tables.iter();
+    let mut rows: Vec<_> = tables
+        .map(|(name, rows)| vec![name.replace('_', " "), rows.to_string()])
+        .collect();
+    let size = indicatif::HumanBytes(statistics.database_bytes).to_string();
+    rows.push(vec!["size of the database".to_owned(), size]);
+    rows
 }
 
 #[cfg(test)]

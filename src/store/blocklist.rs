@@ -22,7 +22,7 @@ use super::value::{bounded, keys, senseless, unsigned, v2_range};
 use crate::torrent::{Infohash, sha256};
 
 /// The most salts there may be: each costs a lookup two or three digests.
-pub const MAX_SALTS: usize = 1_000;
+pub const MAX_SALTS: u32 = 1_000;
 /// The most bytes of a salt.
 pub const MAX_SALT_BYTES: usize = 64;
 
@@ -148,9 +148,9 @@ impl Snapshot {
 pub(super) fn salts(connection: &mut Connection) -> QueryResult<Vec<Vec<u8>>> {
     let salts: Vec<Vec<u8>> = blocked_salt::table
         .select(blocked_salt::salt)
-        .limit(MAX_SALTS as i64 + 1)
+        .limit(i64::from(MAX_SALTS) + 1)
         .load(connection)?;
-    if salts.len() > MAX_SALTS {
+    if salts.len() > MAX_SALTS as usize {
         return Err(too_many_salts(salts.len()));
     }
     Ok(salts)
@@ -175,7 +175,8 @@ fn candidates(infohash: &Infohash, salts: &[Vec<u8>]) -> Vec<BlockEntry> {
     entries
 }
 
-fn find(
+/// The row that blocks this hash, under any of these salts or none.
+pub(super) fn find(
     connection: &mut Connection,
     infohash: &Infohash,
     salts: &[Vec<u8>],
@@ -216,7 +217,7 @@ pub(super) fn add(
     }
     if !salts.is_empty() {
         let count = unsigned(blocked_salt::table.count().get_result(connection)?)?;
-        if count > MAX_SALTS as u64 {
+        if count > u64::from(MAX_SALTS) {
             return Err(too_many_salts(count));
         }
     }

@@ -126,7 +126,33 @@ fn no_query_of_a_hash_or_peer_scans_a_table() {
             failed_torrent::find(connection, &infohash).unwrap();
             metadata_request::deliverers(connection, &infohash, 10).unwrap();
             metadata_request::latest(connection, &infohash, 10).unwrap();
+            let salts = [vec![1], vec![2]];
+            assert_eq!(blocklist::find(connection, &infohash, &salts), Ok(None));
         }
+        let entries = BlockEntry::of_hash(&resolved.infohash);
+        assert_eq!(blocklist::add(connection, &entries, "a", 1), Ok(3));
+        assert_eq!(blocklist::add(connection, &entries, "a", 1), Ok(0));
+        let known = peer_state::at(connection, [1, 2, 3, 4].into(), None, 10).unwrap();
+        assert_eq!(known.len(), 1);
+        assert_eq!(
+            peer_state::latest_deliverers(connection, 10).unwrap().len(),
+            1
+        );
+        assert!(
+            peer_state::most_failures(connection, 10)
+                .unwrap()
+                .is_empty()
+        );
+        let cooling = FailedFilter {
+            cooling_at_ms: Some(1),
+            ..FailedFilter::default()
+        };
+        assert_eq!(
+            failed_torrent::list(connection, &cooling, 10)
+                .unwrap()
+                .len(),
+            1
+        );
         let states = peer_state::of_peers(connection, &peers).unwrap();
         assert_eq!(states.len(), 1);
         assert_eq!(peer_group::heaviest(connection, 10).unwrap().len(), 3);
@@ -139,4 +165,26 @@ fn no_query_of_a_hash_or_peer_scans_a_table() {
     }
     let scan = plan(&mut connection, "SELECT * FROM peer_state");
     assert!(scan.iter().any(|step| step.contains("SCAN")), "{scan:?}");
+}
+
+#[test]
+fn lists_that_are_cut_short_come_in_the_order_of_an_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = StoreUrl::Sqlite(directory.path().join("a.db"));
+    let target = Target::prepare(&url, &StoreOptions::default()).unwrap();
+    let mut connection = target.migrate().unwrap();
+    let statements = statements(&mut connection, |connection| {
+        failed_torrent::list(connection, &FailedFilter::default(), 10).unwrap();
+        blocklist::list(connection, None, 10).unwrap();
+        peer_state::latest_deliverers(connection, 10).unwrap();
+        peer_state::most_failures(connection, 10).unwrap();
+        metadata_request::of_peer(connection, [1, 2, 3, 4].into(), None, (1, 2), 10).unwrap();
+        statistics::latencies(connection, 1, 10).unwrap();
+    });
+    assert_eq!(statements.len(), 7, "{statements:?}");
+    for statement in statements {
+        for step in plan(&mut connection, &statement) {
+            assert!(!step.contains("TEMP B-TREE"), "{step}: {statement}");
+        }
+    }
 }

@@ -154,17 +154,34 @@ impl Resolve {
     }
 
     pub(crate) async fn run(&self) -> Run {
-        let started = Instant::now();
-        let output = self.command().output().await.unwrap();
-        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-        Run {
-            code: output
-                .status
-                .code()
-                .unwrap_or_else(|| 1000 + signal.unwrap_or_default()),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            elapsed: started.elapsed(),
-        }
+        run(&mut self.command()).await
+    }
+}
+
+/// `metafetch`, with a store and these arguments, for commands that talk to nobody.
+pub(crate) fn metafetch(store: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metafetch"));
+    command.args(args).arg("--store").arg(store);
+    command
+        .env_remove("COLUMNS")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: &mut Command) -> Run {
+    let started = Instant::now();
+    let output = command.output().await.unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    Run {
+        code: output
+            .status
+            .code()
+            .unwrap_or_else(|| 1000 + signal.unwrap_or_default()),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        elapsed: started.elapsed(),
     }
 }

@@ -162,7 +162,7 @@ impl Parser {
         let entry = BlockEntry::of_digest(digest, salt)
             .ok_or_else(|| format!("the salt is longer than {MAX_SALT_BYTES} bytes"))?;
         if !salt.is_empty() && !self.salts.contains(salt) {
-            if self.salts.len() >= MAX_SALTS {
+            if self.salts.len() >= MAX_SALTS as usize {
                 return Err(format!(
                     "there may be {MAX_SALTS} salts in all, since each costs every lookup"
                 ));

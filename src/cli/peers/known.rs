@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::engine::timestamp;
 use crate::history::{Estimate, History, PeerState};
-use crate::torrent::{Infohash, PeerAddr, PeerSource, Reason};
+use crate::torrent::{Infohash, PeerAddr, PeerSource, Reason, Way};
 
 /// A hash that nobody asks for: the score is that of the peer, whatever hash.
 const ANY: Infohash = Infohash::V1([0; 20]);
@@ -97,8 +97,8 @@ impl Peer {
             last_seen_at: timestamp(state.last_seen_at_ms),
             last_delivered_at: state.last_delivered_at_ms.and_then(timestamp),
             last_outcome: state.last_outcome,
-            delivered_way: state.delivered_way.map(|way| way.as_str()),
-            preferred_way: estimate.way.map(|way| way.as_str()),
+            delivered_way: state.delivered_way.map(Way::as_str),
+            preferred_way: estimate.way.map(Way::as_str),
             hopeless: estimate.hopeless,
             latency_p50_ms: ms(0.5),
             latency_p90_ms: ms(0.9),
