@@ -1,11 +1,13 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+mod db;
 mod file_limit;
 mod input;
 mod log;
 mod output;
 mod progress;
 mod resolve;
+mod store_args;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -21,7 +23,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Wrong usage, configuration or input.
     Usage = 2,
-    /// It ran to its end, but some hashes are unresolved.
+    /// It ran to its end, but some hashes are unresolved, or some data is damaged.
     Unresolved = 3,
     /// Interrupted: what was done is kept.
     Interrupted = 130,
@@ -53,14 +55,16 @@ struct Cli {
 enum Command {
     /// Resolve magnets and infohashes into metadata.
     Resolve(Box<resolve::Args>),
+    /// Care for the database: schema, checks, retention, export and import.
+    Db(db::Args),
 }
 
 /// Runs the command that the process arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Command::Resolve(args) = cli.command;
-    log::start(cli.verbose, args.explain);
+    let explain = matches!(&cli.command, Command::Resolve(args) if args.explain);
+    log::start(cli.verbose, explain);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -73,8 +77,12 @@ pub fn main() -> ExitCode {
             );
         }
     };
-    let exit = runtime.block_on(resolve::run(*args));
-    end(exit)
+    end(runtime.block_on(async {
+        match cli.command {
+            Command::Resolve(args) => resolve::run(*args).await,
+            Command::Db(args) => db::run(args).await,
+        }
+    }))
 }
 
 /// Ends the process. Threads may still run: one that waits for stdin or a slow disk, libtorrent's

@@ -112,11 +112,15 @@ impl Target {
         Ok(connection)
     }
 
-    /// Refuses databases of other programs and of newer ones, before anything is changed in them.
-    fn check_ownership(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    /// Refuses databases of other programs and of newer ones, before anything is changed in them. Gives
+    /// back the versions of the migrations that were run.
+    pub(super) fn check_ownership(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Vec<String>, StoreError> {
         let tables = table_names(connection).map_err(|error| self.error(&error))?;
         if tables.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if !tables
             .iter()
@@ -131,13 +135,14 @@ impl Target {
             .order(__diesel_schema_migrations::version)
             .load(connection)
             .map_err(|error| self.error(&error))?;
-        let known = known_versions();
-        match applied.into_iter().find(|version| !known.contains(version)) {
+        let known = known_steps();
+        let is_known = |version: &String| known.iter().any(|(known, _)| known == version);
+        match applied.iter().find(|version| !is_known(version)) {
             Some(version) => Err(StoreError::Newer {
                 database: self.database.clone(),
-                version,
+                version: version.clone(),
             }),
-            None => Ok(()),
+            None => Ok(applied),
         }
     }
 
@@ -237,11 +242,17 @@ fn table_names(connection: &mut Connection) -> QueryResult<Vec<String>> {
     }
 }
 
-/// The versions of all migrations in this program, which are the same for each database.
-fn known_versions() -> Vec<String> {
+/// The version and the name of every migration in this program, in order. They are the same for each
+/// database.
+pub(super) fn known_steps() -> Vec<(String, String)> {
     let migrations = MigrationSource::<Sqlite>::migrations(&sqlite::MIGRATIONS).unwrap_or_default();
-    migrations
+    let mut steps: Vec<(String, String)> = migrations
         .iter()
-        .map(|migration| migration.name().version().to_string())
-        .collect()
+        .map(|migration| {
+            let name = migration.name();
+            (name.version().to_string(), name.to_string())
+        })
+        .collect();
+    steps.sort();
+    steps
 }

@@ -5,16 +5,24 @@
 //! what waits in one transaction ([`Store::record`]). Times are UTC, in milliseconds since 1970.
 
 mod connection;
+mod database;
+mod dictionary;
 mod error;
+mod exchange;
 mod failed_torrent;
+mod integrity;
 mod metadata_request;
+mod migration;
 mod peer_state;
 #[cfg(test)]
 mod plans;
+mod retention;
 mod schema;
 mod sqlite;
+mod take;
 mod torrent_file;
 mod torrent_metadata;
+mod upkeep;
 mod upsert;
 mod url;
 mod value;
@@ -25,8 +33,13 @@ use std::time::Duration;
 
 use diesel::QueryResult;
 
+pub use self::database::{DataError, Database, Watch};
 pub use self::error::StoreError;
+pub use self::exchange::{Exported, Imported, Importer, Refused, Table, Taking, TorrentExport};
 pub use self::failed_torrent::FailedTorrent;
+pub use self::integrity::{Checked, Damage, Remedy};
+pub use self::migration::{Schema, SchemaStep};
+pub use self::retention::{PruneOptions, Pruned, Retention};
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
 pub use self::writer::{Record, RecordResult};
@@ -68,7 +81,9 @@ impl Default for StoreOptions {
 pub struct Counts {
     /// Resolved torrents.
     pub torrents: u64,
-    /// Their files.
+    /// Torrents that are known without their metadata, from an import.
+    pub pending: u64,
+    /// The files of both.
     pub files: u64,
     /// Hashes that failed.
     pub failed_torrents: u64,
@@ -112,7 +127,8 @@ impl Store {
         })
     }
 
-    /// The torrent with this hash: v1, v2, or v2 cut to 20 bytes as the DHT has it.
+    /// The torrent with this hash: v1, v2, or v2 cut to 20 bytes as the DHT has it. `None` too where
+    /// it is known, but not its metadata.
     pub async fn torrent(&self, infohash: &Infohash) -> Result<Option<StoredTorrent>, StoreError> {
         let infohash = *infohash;
         self.read(move |connection| torrent_metadata::find(connection, &infohash))
@@ -185,6 +201,7 @@ impl Store {
         self.read(|connection| {
             Ok(Counts {
                 torrents: torrent_metadata::count(connection)?,
+                pending: torrent_metadata::count_pending(connection)?,
                 files: torrent_file::count(connection)?,
                 failed_torrents: failed_torrent::count(connection)?,
                 attempts: metadata_request::count(connection)?,

@@ -39,12 +39,17 @@ pub(super) fn insert(
             .values(FileRow {
                 torrent_id,
                 position: clamped(position),
-                path: bounded(path, PATH_CHARS),
+                path: bounded_path(path),
                 length: column(*length, "the length of a file")?,
             })
             .execute(connection)?;
     }
     Ok(())
+}
+
+/// A path as it is stored.
+pub(super) fn bounded_path(path: &str) -> &str {
+    bounded(path, PATH_CHARS)
 }
 
 /// Deletes the files of a torrent.

@@ -113,6 +113,7 @@ async fn five_thousand_at_once_are_all_acknowledged_and_there() {
     );
     let counts = open(&path).unwrap().counts().await.unwrap();
     let expected = Counts {
+        pending: 0,
         torrents: 5_000,
         files: 50_000,
         failed_torrents: 0,
