@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
 mod block;
+mod db;
 mod failed;
 mod file_limit;
 mod input;
@@ -30,8 +31,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Wrong usage, configuration or input.
     Usage = 2,
-    /// It ran to its end, but some hashes are unresolved, or some things that were asked for are not
-    /// there.
+    /// It ran to its end, but some hashes are unresolved, some things that were asked for are not
+    /// there, or some data is damaged.
     Unresolved = 3,
     /// Interrupted: what was done is kept.
     Interrupted = 130,
@@ -108,6 +109,8 @@ enum Command {
     Peers(peers::Args),
     /// Show what all attempts add up to.
     Stats(stats::Args),
+    /// Care for the database: schema, checks, retention, export and import.
+    Db(db::Args),
 }
 
 /// Runs the command that the process arguments name.
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> Exit {
     let done = match command {
         Command::Resolve(args) => return resolve::run(*args).await,
+        Command::Db(args) => return db::run(args).await,
         Command::Failed(args) => failed::run(args).await,
         Command::Block(args) => block::run(args).await,
         Command::Peers(args) => peers::run(args).await,

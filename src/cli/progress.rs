@@ -27,6 +27,43 @@ pub(super) struct Progress {
     lines: Option<Interval>,
 }
 
+/// Shows how far a long piece of work is, on a terminal only.
+pub(super) struct Rows {
+    bar: Option<&'static ProgressBar>,
+}
+
+impl Rows {
+    /// A line where stderr is a terminal, nothing elsewhere and with `quiet`.
+    pub(super) fn start(quiet: bool) -> Self {
+        let shown = !quiet && std::io::stderr().is_terminal();
+        let bar = shown.then(|| {
+            BAR.get_or_init(|| {
+                let style =
+                    ProgressStyle::with_template("{spinner} {pos} {msg} {elapsed} {per_sec}");
+                let bar = ProgressBar::new_spinner();
+                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+                bar
+            })
+        });
+        Self { bar }
+    }
+
+    /// Shows what is done, and how many rows of it.
+    pub(super) fn update(&self, what: &str, rows: u64) {
+        if let Some(bar) = self.bar {
+            bar.set_message(what.to_owned());
+            bar.set_position(rows);
+        }
+    }
+
+    /// Takes the line away.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// The counts that are shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {

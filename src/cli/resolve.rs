@@ -195,20 +195,20 @@ async fn reserve(intake: Option<mpsc::Sender<Wanted>>) -> Option<mpsc::OwnedPerm
 }
 
 /// Ctrl-C and SIGTERM. They are listened for as long as this lives, so that none is missed.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
 }
 
 impl Signals {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             interrupt: signal(SignalKind::interrupt()).ok(),
             terminate: signal(SignalKind::terminate()).ok(),
         }
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             () = next_of(&mut self.interrupt) => {}
             () = next_of(&mut self.terminate) => {}

@@ -52,7 +52,12 @@ impl StoreArgs {
 
     /// Opens the store of a command that is nothing without one, and makes it where it is missing.
     pub(super) fn open_or_make(&self) -> Result<Store, Stop> {
-        self.open()?.ok_or_else(|| {
+        Ok(Store::open(&self.must_be_kept()?)?)
+    }
+
+    /// The store's URL, for a command that is nothing without one.
+    pub(super) fn must_be_kept(&self) -> Result<StoreUrl, Stop> {
+        self.url()?.ok_or_else(|| {
             Stop::new(
                 Exit::Usage,
                 "this command works on the store: it can't go with `--store none`",

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::migration::{Migration, MigrationSource as _};
+use diesel::migration::{Migration as _, MigrationSource};
 use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection as _};
 use diesel::sqlite::Sqlite;
@@ -175,11 +175,15 @@ impl Target {
         .map_err(|error| failure.unwrap_or_else(|| self.error(&error)))
     }
 
-    /// Refuses databases of other programs and of newer ones, before anything is changed in them.
-    fn check_ownership(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    /// Refuses databases of other programs and of newer ones, before anything is changed in them. Gives
+    /// back the versions of the migrations that were run.
+    pub(super) fn check_ownership(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Vec<String>, StoreError> {
         let tables = table_names(connection).map_err(|error| self.error(&error))?;
         if tables.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if !tables
             .iter()
@@ -194,21 +198,22 @@ impl Target {
             .order(__diesel_schema_migrations::version)
             .load(connection)
             .map_err(|error| self.error(&error))?;
-        let known = known_versions();
+        let known = known_steps();
+        let known: Vec<&String> = known.iter().map(|(version, _)| version).collect();
         if applied
             .first()
-            .is_some_and(|first| known.first() != Some(first))
+            .is_some_and(|first| known.first() != Some(&first))
         {
             return Err(StoreError::Foreign {
                 database: self.database.clone(),
             });
         }
-        match applied.into_iter().find(|version| !known.contains(version)) {
+        match applied.iter().find(|version| !known.contains(version)) {
             Some(version) => Err(StoreError::Newer {
                 database: self.database.clone(),
-                version,
+                version: version.clone(),
             }),
-            None => Ok(()),
+            None => Ok(applied),
         }
     }
 
@@ -322,12 +327,17 @@ fn table_names(connection: &mut Connection) -> QueryResult<Vec<String>> {
     }
 }
 
-/// The versions of all migrations in this program, which are the same for each database.
-fn known_versions() -> Vec<String> {
-    let migrations: Vec<Box<dyn Migration<Sqlite>>> =
-        sqlite::MIGRATIONS.migrations().unwrap_or_default();
-    migrations
+/// The version and the name of every migration in this program, in order. They are the same for each
+/// database.
+pub(super) fn known_steps() -> Vec<(String, String)> {
+    let migrations = MigrationSource::<Sqlite>::migrations(&sqlite::MIGRATIONS).unwrap_or_default();
+    let mut steps: Vec<(String, String)> = migrations
         .iter()
-        .map(|migration| migration.name().version().to_string())
-        .collect()
+        .map(|migration| {
+            let name = migration.name();
+            (name.version().to_string(), name.to_string())
+        })
+        .collect();
+    steps.sort();
+    steps
 }

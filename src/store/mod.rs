@@ -8,10 +8,15 @@ mod applied_batch;
 mod batch;
 mod blocklist;
 mod connection;
+mod database;
+mod dictionary;
 mod error;
+mod exchange;
 mod failed_torrent;
+mod integrity;
 pub mod journal;
 mod metadata_request;
+mod migration;
 mod mysql;
 mod peer_group;
 mod peer_state;
@@ -20,13 +25,16 @@ mod plans;
 mod postgres;
 mod recall;
 mod record;
+mod retention;
 mod schema;
 mod server_url;
 mod sqlite;
 mod statistics;
+mod take;
 mod torrent_file;
 mod torrent_metadata;
 mod tracker_state;
+mod upkeep;
 mod upsert;
 mod url;
 mod value;
@@ -42,10 +50,15 @@ use diesel::QueryResult;
 
 pub use self::applied_batch::BatchId;
 pub use self::blocklist::{BlockEntry, Blocked, MAX_SALT_BYTES, MAX_SALTS};
+pub use self::database::{DataError, Database, Watch};
 pub use self::error::StoreError;
+pub use self::exchange::{Exported, Imported, Importer, Refused, Table, Taking, TorrentExport};
 pub use self::failed_torrent::{FailedFilter, FailedTorrent};
+pub use self::integrity::{Checked, Damage, Remedy};
+pub use self::migration::{Schema, SchemaStep};
 pub use self::recall::Recall;
 pub use self::record::{Record, RecordResult};
+pub use self::retention::{PruneOptions, Pruned, Retention};
 pub use self::server_url::ServerUrl;
 pub use self::statistics::{AttemptGroup, Funnel, Latencies};
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
@@ -100,7 +113,9 @@ impl Default for StoreOptions {
 pub struct Counts {
     /// Resolved torrents.
     pub torrents: u64,
-    /// Their files.
+    /// Torrents that are known without their metadata, from an import.
+    pub pending: u64,
+    /// The files of both.
     pub files: u64,
     /// Hashes that failed.
     pub failed_torrents: u64,
@@ -150,7 +165,8 @@ impl Store {
         })
     }
 
-    /// The torrent with this hash: v1, v2, or v2 cut to 20 bytes as the DHT has it.
+    /// The torrent with this hash: v1, v2, or v2 cut to 20 bytes as the DHT has it. `None` too where
+    /// it is known, but not its metadata.
     pub async fn torrent(&self, infohash: &Infohash) -> Result<Option<StoredTorrent>, StoreError> {
         let infohash = *infohash;
         self.read(move |connection| torrent_metadata::find(connection, &infohash))
@@ -412,6 +428,7 @@ impl Store {
         self.read(|connection| {
             Ok(Counts {
                 torrents: torrent_metadata::count(connection)?,
+                pending: torrent_metadata::count_pending(connection)?,
                 files: torrent_file::count(connection)?,
                 failed_torrents: failed_torrent::count(connection)?,
                 attempts: metadata_request::count(connection)?,

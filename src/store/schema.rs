@@ -208,3 +208,5 @@ diesel::table! {
         run_on -> Timestamp,
     }
 }
+
+diesel::allow_tables_to_appear_in_same_query!(torrent_file, torrent_metadata);

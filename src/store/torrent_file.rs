@@ -44,12 +44,17 @@ pub(super) fn insert(
         Ok(FileRow {
             torrent_id,
             position: clamped(position),
-            path: text(path, PATH_CHARS),
+            path: bounded_path(path),
             length: column(*length, "the length of a file")?,
         })
     });
     let rows: Vec<FileRow<'_>> = rows.collect::<QueryResult<_>>()?;
     insert_rows!(connection, table::table, rows, CHUNK)
+}
+
+/// A path as it is stored.
+pub(super) fn bounded_path(path: &str) -> Cow<'_, str> {
+    text(path, PATH_CHARS)
 }
 
 /// Deletes the files of a torrent.

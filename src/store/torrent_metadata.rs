@@ -1,4 +1,5 @@
-//! Table `torrent_metadata`: one row for each resolved torrent.
+//! Table `torrent_metadata`: one row for each resolved torrent, and for each that is known without its
+//! metadata.
 //!
 //! | column | meaning |
 //! |---|---|
@@ -14,11 +15,16 @@
 //! | `arm`, `peer` | which arm got it, and from whom, where one peer gave it |
 //! | `discovered_at` | start of the first attempt of the first time it was resolved |
 //! | `resolved_at`, `last_seen_at` | when it was resolved last; when it was last seen |
-//! | `info` | the info dictionary, byte for byte |
+//! | `info` | the info dictionary, byte for byte; empty while it is pending |
+//! | `validation_status` | `valid`: `info` has the hash. `pending`: only heard of, from another program's database or since its dictionary was damaged; it is fetched when it is asked for |
+//! | `comment`, `created_by`, `encoding` | from imports; peers don't give them |
 //!
-//! Left out: comment, creator, creation date, encoding and web seeds stand outside of the info dictionary,
-//! which is all that peers give; the file list is `torrent_file`; what is here was verified, so there is
-//! no validation status; a quality score says nothing of a torrent that has the right hash.
+//! Of a pending row, what is not known is 0 or empty, `resolved_at` too; what another program said of
+//! it is not verified.
+//!
+//! Left out: creation date and web seeds stand outside of the info dictionary, which is all that peers
+//! give; the file list is `torrent_file`; a quality score says nothing of a torrent that has the right
+//! hash.
 
 use std::borrow::Cow;
 
@@ -35,6 +41,11 @@ const NAME_CHARS: usize = 1_000;
 const SOURCE_CHARS: usize = 200;
 const TRACKERS: usize = 100;
 const TRACKER_CHARS: usize = 2_000;
+
+/// The dictionary is there, and has the hash.
+pub(super) const VALID: &str = "valid";
+/// The dictionary is not there yet.
+pub(super) const PENDING: &str = "pending";
 
 /// A torrent that was just resolved and verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,15 +95,20 @@ impl ResolvedTorrent {
     }
 
     /// All that is known of its identity.
-    fn identity(&self) -> Infohash {
+    pub(super) fn identity(&self) -> Infohash {
         let v2 = self.infohash_v2.map(Infohash::V2);
         merged(self.infohash, v2.unwrap_or(self.infohash))
     }
 }
 
+/// A name as it is stored.
+pub(super) fn bounded_name(name: &str) -> Cow<'_, str> {
+    text(name, NAME_CHARS)
+}
+
 /// Both as one identity; the first where they contradict each other. 20 bytes that are the start of
 /// the v2 hash are no v1 hash, but what the DHT calls a v2-only torrent.
-fn merged(one: Infohash, other: Infohash) -> Infohash {
+pub(super) fn merged(one: Infohash, other: Infohash) -> Infohash {
     match one.merge(other) {
         Some(Infohash::Hybrid { v1, v2 }) if Infohash::V2(v2).wire_id() == v1 => Infohash::V2(v2),
         Some(both) => both,
@@ -157,6 +173,15 @@ struct WriteRow<'a> {
     last_seen_at: i64,
     resolved_at: i64,
     info: &'a [u8],
+    validation_status: &'static str,
+}
+
+/// When a torrent was heard of first and last, and when it was resolved: UTC, milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) discovered_at: i64,
+    pub(super) last_seen_at: i64,
+    pub(super) resolved_at: i64,
 }
 
 /// Makes or replaces the torrent and its files, under all of its hashes. Returns its identity.
@@ -166,24 +191,49 @@ pub(super) fn put(
     discovered_at: i64,
     resolved_at: i64,
 ) -> QueryResult<Infohash> {
+    let times = Times {
+        discovered_at,
+        last_seen_at: resolved_at,
+        resolved_at,
+    };
+    put_seen(connection, torrent, times)
+}
+
+/// [`put`], with all its times. It was first heard of at the earliest of all that is said, and last seen
+/// at the latest. A row that was pending keeps the trackers it had.
+pub(super) fn put_seen(
+    connection: &mut Connection,
+    torrent: &ResolvedTorrent,
+    times: Times,
+) -> QueryResult<Infohash> {
     let known = ids(connection, &torrent.identity())?;
     let mut identity = torrent.identity();
-    let mut first = (discovered_at, resolved_at);
-    for (_, infohash, infohash_v2, discovered, seen) in &known {
-        let stored = stored_identity(infohash, infohash_v2.as_deref())?;
-        identity = merged(identity, stored);
-        first = (first.0.min(*discovered), first.1.max(*seen));
+    let mut first = (times.discovered_at, times.last_seen_at);
+    let mut trackers = torrent.trackers.clone();
+    for row in &known {
+        identity = merged(identity, row.identity()?);
+        first = (
+            first.0.min(row.discovered_at),
+            first.1.max(row.last_seen_at),
+        );
+        if row.is_pending() {
+            for tracker in trackers_of(connection, row.id)? {
+                if !trackers.contains(&tracker) {
+                    trackers.push(tracker);
+                }
+            }
+        }
     }
     // More than one where a hybrid was stored under each hash on its own.
     let (kept, surplus) = known.split_first().unzip();
-    for (id, ..) in surplus.unwrap_or_default() {
-        diesel::delete(table::table.find(id)).execute(connection)?;
+    for row in surplus.unwrap_or_default() {
+        diesel::delete(table::table.find(row.id)).execute(connection)?;
     }
-    let trackers = tracker_list(&torrent.trackers)?;
+    let trackers = tracker_list(&trackers)?;
     let row = WriteRow {
         infohash: identity.as_bytes(),
         infohash_v2: identity.v2().map(|v2| v2.to_vec()),
-        name: text(&torrent.name, NAME_CHARS),
+        name: bounded_name(&torrent.name),
         size: column(torrent.size, "the size of the torrent")?,
         piece_length: column(torrent.piece_length, "the piece length")?,
         pieces_count: column(torrent.pieces_count, "the count of pieces")?,
@@ -196,10 +246,11 @@ pub(super) fn put(
         peer: torrent.peer.map(|peer| peer.to_string()),
         discovered_at: first.0,
         last_seen_at: first.1,
-        resolved_at,
+        resolved_at: times.resolved_at,
         info: &torrent.info,
+        validation_status: VALID,
     };
-    let id = if let Some((id, ..)) = kept {
+    let id = if let Some(Known { id, .. }) = kept {
         diesel::update(table::table.find(id))
             .set(&row)
             .execute(connection)?;
@@ -218,30 +269,46 @@ pub(super) fn put(
     Ok(identity)
 }
 
-/// `id`, `infohash`, `infohash_v2`, `discovered_at` and `last_seen_at`.
-type Known = (i64, Vec<u8>, Option<Vec<u8>>, i64, i64);
+/// What is known of a row without its dictionary.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = table)]
+pub(super) struct Known {
+    pub(super) id: i64,
+    infohash: Vec<u8>,
+    infohash_v2: Option<Vec<u8>>,
+    pub(super) discovered_at: i64,
+    pub(super) last_seen_at: i64,
+    pub(super) resolved_at: i64,
+    metadata_size: i64,
+}
+
+impl Known {
+    /// Whether its dictionary is not there. The size tells, too, and stands before the dictionary: behind
+    /// it, SQLite would have to read all of it.
+    pub(super) fn is_pending(&self) -> bool {
+        self.metadata_size == 0
+    }
+
+    /// All that the row says of the torrent's identity.
+    pub(super) fn identity(&self) -> QueryResult<Infohash> {
+        stored_identity(&self.infohash, self.infohash_v2.as_deref())
+    }
+}
 
 /// The rows under any of these hashes: one, or none; two where a hybrid was stored under each.
-fn ids(connection: &mut Connection, infohash: &Infohash) -> QueryResult<Vec<Known>> {
-    let columns = (
-        table::id,
-        table::infohash,
-        table::infohash_v2,
-        table::discovered_at,
-        table::last_seen_at,
-    );
+pub(super) fn ids(connection: &mut Connection, infohash: &Infohash) -> QueryResult<Vec<Known>> {
     let mut known = Vec::new();
     for key in keys(infohash) {
         let by_key: Vec<Known> = table::table
             .filter(table::infohash.eq(key))
-            .select(columns)
+            .select(Known::as_select())
             .load(connection)?;
         known.extend(by_key);
     }
     if let Some(v2) = infohash.v2() {
         let by_v2: Vec<Known> = table::table
             .filter(table::infohash_v2.eq(v2.as_slice()))
-            .select(columns)
+            .select(Known::as_select())
             .load(connection)?;
         known.extend(by_v2);
     } else {
@@ -249,12 +316,12 @@ fn ids(connection: &mut Connection, infohash: &Infohash) -> QueryResult<Vec<Know
         let (from, to) = v2_range(&infohash.wire_id());
         let by_prefix: Vec<Known> = table::table
             .filter(table::infohash_v2.between(from, to))
-            .select(columns)
+            .select(Known::as_select())
             .load(connection)?;
         known.extend(by_prefix);
     }
-    known.sort_by_key(|(id, ..)| *id);
-    known.dedup_by_key(|(id, ..)| *id);
+    known.sort_by_key(|row| row.id);
+    known.dedup_by_key(|row| row.id);
     Ok(known)
 }
 
@@ -280,16 +347,18 @@ struct ReadRow {
     info: Vec<u8>,
 }
 
-/// The torrent with this hash: v1, v2, or v2 cut to 20 bytes.
+/// The torrent with this hash: v1, v2, or v2 cut to 20 bytes. `None` too while it is pending.
 pub(super) fn find(
     connection: &mut Connection,
     infohash: &Infohash,
 ) -> QueryResult<Option<StoredTorrent>> {
-    let Some((id, ..)) = ids(connection, infohash)?.into_iter().next() else {
+    let mut known = ids(connection, infohash)?.into_iter();
+    let Some(Known { id, .. }) = known.find(|row| !row.is_pending()) else {
         return Ok(None);
     };
     let row = table::table
         .find(id)
+        .filter(table::validation_status.eq(VALID))
         .select(ReadRow::as_select())
         .first(connection)
         .optional()?;
@@ -302,8 +371,8 @@ pub(super) fn resolved_at(
     infohash: &Infohash,
 ) -> QueryResult<Option<i64>> {
     match ids(connection, infohash)?.first() {
-        Some((id, ..)) => table::table
-            .find(*id)
+        Some(known) => table::table
+            .find(known.id)
             .select(table::resolved_at)
             .first(connection)
             .optional(),
@@ -317,14 +386,34 @@ pub(super) fn files(
     infohash: &Infohash,
 ) -> QueryResult<Vec<(String, u64)>> {
     match ids(connection, infohash)?.first() {
-        Some((id, ..)) => torrent_file::of_torrent(connection, *id),
+        Some(row) => torrent_file::of_torrent(connection, row.id),
         None => Ok(Vec::new()),
     }
 }
 
-/// How many torrents there are.
+/// How many torrents are resolved.
 pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
-    unsigned(table::table.count().get_result(connection)?)
+    let all = unsigned(table::table.count().get_result(connection)?)?;
+    // Another process may write between the two.
+    Ok(all.saturating_sub(count_pending(connection)?))
+}
+
+/// How many torrents are known without their metadata. There is an index of them.
+pub(super) fn count_pending(connection: &mut Connection) -> QueryResult<u64> {
+    let pending = table::table.filter(table::validation_status.eq(PENDING));
+    unsigned(pending.count().get_result(connection)?)
+}
+
+/// The trackers that are known of a row.
+fn trackers_of(connection: &mut Connection, id: i64) -> QueryResult<Vec<String>> {
+    let list: Option<String> = table::table
+        .find(id)
+        .select(table::trackers)
+        .first(connection)
+        .optional()?;
+    Ok(list
+        .and_then(|list| serde_json::from_str(&list).ok())
+        .unwrap_or_default())
 }
 
 impl ReadRow {
@@ -354,7 +443,10 @@ impl ReadRow {
 }
 
 /// The two columns as one identity.
-fn stored_identity(infohash: &[u8], infohash_v2: Option<&[u8]>) -> QueryResult<Infohash> {
+pub(super) fn stored_identity(
+    infohash: &[u8],
+    infohash_v2: Option<&[u8]>,
+) -> QueryResult<Infohash> {
     let wrong = || senseless("an infohash of another length than 20 or 32 bytes");
     let first = Infohash::from_bytes(infohash).ok_or_else(wrong)?;
     match infohash_v2 {
@@ -365,7 +457,7 @@ fn stored_identity(infohash: &[u8], infohash_v2: Option<&[u8]>) -> QueryResult<I
     }
 }
 
-fn tracker_list(trackers: &[String]) -> QueryResult<String> {
+pub(super) fn tracker_list(trackers: &[String]) -> QueryResult<String> {
     let kept: Vec<&str> = trackers
         .iter()
         .take(TRACKERS)

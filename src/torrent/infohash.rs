@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
+use super::MetaVersion;
+
 /// Multihash prefix of a SHA-256 digest: function 0x12, length 0x20 (`urn:btmh:1220…`, BEP 9).
 const MULTIHASH_SHA256: [u8; 2] = [0x12, 0x20];
 
@@ -100,6 +102,19 @@ impl Infohash {
             Self::V1(v1) => sha1(info) == *v1 || truncated(&sha256(info)) == *v1,
             Self::V2(v2) => sha256(info) == *v2,
             Self::Hybrid { v1, v2 } => sha1(info) == *v1 && sha256(info) == *v2,
+        }
+    }
+
+    /// The hash, or hashes, of an info dictionary of this version.
+    #[must_use]
+    pub fn of(info: &[u8], version: MetaVersion) -> Self {
+        match version {
+            MetaVersion::V1 => Self::V1(sha1(info)),
+            MetaVersion::V2 => Self::V2(sha256(info)),
+            MetaVersion::Hybrid => Self::Hybrid {
+                v1: sha1(info),
+                v2: sha256(info),
+            },
         }
     }
 

@@ -79,6 +79,7 @@ async fn five_thousand_at_once_are_all_acknowledged_and_there(place: Place) {
     }
     let counts = place.open().unwrap().counts().await.unwrap();
     let expected = Counts {
+        pending: 0,
         torrents: 5_000,
         files: 50_000,
         failed_torrents: 0,

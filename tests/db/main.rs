@@ -1,0 +1,16 @@
+//! `metafetch db`: the binary, as a user runs it, on databases that the library fills.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a fault here is to fail the test"
+)]
+
+mod check;
+mod exchange;
+mod fixture;
+mod hostile;
+mod prune;
+mod schema;
