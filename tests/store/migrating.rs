@@ -63,6 +63,7 @@ async fn what_was_in_version_1_is_there_afterwards(place: Place) {
     let counts = store.counts().await.unwrap();
     let expected = Counts {
         torrents: 1,
+        pending: 0,
         files: 1,
         failed_torrents: 1,
         attempts: 1,
