@@ -17,6 +17,7 @@ use self::libtorrent::LibtorrentSide;
 use self::pace::Pace;
 use self::start::lanes;
 use super::attempts::Attempts;
+use super::gate::Admitted;
 use super::intake::Wanted;
 use super::lookup::{Found, Lookup};
 use super::station::Stations;
@@ -86,8 +87,10 @@ pub(super) async fn run(
     stations: &Arc<Stations>,
     wanted: &Arc<Wanted>,
     trackers: Vec<String>,
+    admitted: &Admitted,
 ) -> Ended {
-    let mut lookup = Some(Lookup::start(stations.clone(), wanted.clone()));
+    let deliverers = admitted.deliverers.clone();
+    let mut lookup = Some(Lookup::start(stations.clone(), wanted.clone(), deliverers));
     let mut work = Work::new(stations, wanted, trackers);
     let mut running: Running<'_> = FuturesUnordered::new();
     let mut reading = None;

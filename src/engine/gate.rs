@@ -1,7 +1,7 @@
 //! Gate: may it be done, and is it worth doing now? Blocked, already known, already in flight, cooling
 //! down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -9,59 +9,77 @@ use tokio::sync::watch;
 use super::emit::{Origin, Resolution, Resolved, Unresolved};
 use super::intake::Wanted;
 use super::station::{Stations, now_ms};
-use crate::torrent::{Failure, Info, Infohash, Phase, Reason};
+use crate::history::PastAttempt;
+use crate::torrent::{Failure, Info, Infohash, PeerAddr, Phase, Reason};
 
 /// What the gate says about a hash.
 pub(super) enum Passage {
     /// There is an answer already.
     Answer(Result<Arc<Resolved>, Arc<Unresolved>>),
-    /// Nothing speaks against it. The store knows of this many failures in a row.
-    Open { failures: u32 },
+    /// Nothing speaks against it.
+    Open(Admitted),
+}
+
+/// What the store knows of a hash that is to be worked on.
+#[derive(Default)]
+pub(super) struct Admitted {
+    /// How often it failed in a row.
+    pub(super) failures: u32,
+    /// Peers that delivered it before.
+    pub(super) deliverers: Vec<PeerAddr>,
 }
 
 /// Answers from the store where it can. A hash on the blocklist goes no further, stored or not.
 pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
-    if let Some(failure) = blocked(stations, &wanted.infohash).await {
-        return Passage::Answer(Err(Arc::new(Unresolved {
-            failure,
-            attempts: [].into(),
-            retry_at_ms: None,
-        })));
-    }
-    if stations.options.refetch {
-        let failures = stations
-            .failed(&wanted.infohash)
-            .await
-            .map_or(0, |failed| failed.failures);
-        return Passage::Open { failures };
-    }
-    if let Some(stored) = stations.stored(&wanted.infohash).await {
-        // What was stored was verified; a row that does not read any more is fetched again.
-        if let Ok(info) = Info::parse(&stored.info) {
-            let mut trackers = wanted.trackers.clone();
-            trackers.extend(
-                stored
-                    .trackers
-                    .into_iter()
-                    .filter(|t| !wanted.trackers.contains(t)),
-            );
-            let resolved = Resolved {
-                info,
-                raw: stored.info,
-                trackers,
-                origin: Origin::Store,
-            };
-            return Passage::Answer(Ok(Arc::new(resolved)));
+    let recall = match stations.recall(wanted).await {
+        Ok(recall) => recall,
+        Err(error) => {
+            let detail =
+                format!("the blocklist can't be read, and nothing is fetched unchecked: {error}");
+            return refused(Reason::Internal, detail);
         }
+    };
+    if recall.blocked {
+        return refused(
+            Reason::Blocked,
+            "it is on the blocklist: `metafetch block check` says on which, `metafetch block \
+             remove` takes it off"
+                .to_owned(),
+        );
     }
-    let Some(failed) = stations.failed(&wanted.infohash).await else {
-        return Passage::Open { failures: 0 };
+    // What was stored was verified; a row that does not read any more is fetched again.
+    if let Some(stored) = recall.torrent
+        && let Ok(info) = Info::parse(&stored.info)
+    {
+        let mut trackers = wanted.trackers.clone();
+        trackers.extend(
+            stored
+                .trackers
+                .into_iter()
+                .filter(|t| !wanted.trackers.contains(t)),
+        );
+        let resolved = Resolved {
+            info,
+            raw: stored.info,
+            trackers,
+            origin: Origin::Store,
+        };
+        return Passage::Answer(Ok(Arc::new(resolved)));
+    }
+    let admitted = Admitted {
+        failures: recall.failed.as_ref().map_or(0, |failed| failed.failures),
+        deliverers: recall.deliverers,
+    };
+    let options = &stations.options;
+    let Some(failed) = recall
+        .failed
+        .filter(|_| !(options.refetch || options.cooldowns.off))
+    else {
+        return Passage::Open(admitted);
     };
     let left = failed.retry_at_ms.saturating_sub(now_ms());
-    if left <= 0 || stations.options.cooldowns.off || stations.has_new_peers(wanted).await {
-        return Passage::Open {
-            failures: failed.failures,
-        };
+    if left <= 0 || names_news(wanted, &recall.attempts) {
+        return Passage::Open(admitted);
     }
     let detail = format!(
         "failed {} times, the last time as {} in {}; to be tried again in {} seconds, or at once \
@@ -78,23 +96,20 @@ pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
     })))
 }
 
-/// Why this hash may not be fetched. A blocklist that can't be read holds back every hash: nothing that
-/// is on it may be fetched by mistake.
-async fn blocked(stations: &Stations, infohash: &Infohash) -> Option<Failure> {
-    let failure = |reason, detail| Some(Failure::new(reason, Phase::Lookup, detail));
-    match stations.store.as_ref()?.is_blocked(infohash).await {
-        Ok(false) => None,
-        Ok(true) => failure(
-            Reason::Blocked,
-            "it is on the blocklist: `metafetch block check` says on which, `metafetch block \
-             remove` takes it off"
-                .to_owned(),
-        ),
-        Err(error) => failure(
-            Reason::Internal,
-            format!("the blocklist can't be read, and nothing is fetched unchecked: {error}"),
-        ),
-    }
+fn refused(reason: Reason, detail: String) -> Passage {
+    Passage::Answer(Err(Arc::new(Unresolved {
+        failure: Failure::new(reason, Phase::Lookup, detail),
+        attempts: [].into(),
+        retry_at_ms: None,
+    })))
+}
+
+/// Whether the asker names a peer that was not tried for this hash yet. Host names count as news: who
+/// knows where they point today.
+fn names_news(wanted: &Wanted, attempts: &[PastAttempt]) -> bool {
+    let addresses = wanted.addresses();
+    let tried: HashSet<PeerAddr> = attempts.iter().map(|attempt| attempt.peer).collect();
+    addresses.len() < wanted.peers.len() || addresses.iter().any(|peer| !tried.contains(peer))
 }
 
 /// By the 20 bytes that stand for a torrent on the wire: those of a hybrid and of its v1 hash are

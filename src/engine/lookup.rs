@@ -12,8 +12,6 @@ use super::intake::Wanted;
 use super::station::Stations;
 use crate::torrent::{PeerAddr, PeerHint, PeerSource};
 
-/// How many peers that delivered a hash before are tried again.
-const REMEMBERED: u32 = 8;
 /// How long a host name may take to resolve.
 const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -32,12 +30,17 @@ pub(super) struct Lookup {
 
 impl Lookup {
     /// Starts to look for peers of a hash.
-    pub(super) fn start(stations: Arc<Stations>, wanted: Arc<Wanted>) -> Self {
+    pub(super) fn start(
+        stations: Arc<Stations>,
+        wanted: Arc<Wanted>,
+        deliverers: Vec<PeerAddr>,
+    ) -> Self {
         let (sender, found) = mpsc::channel(16);
         let task = tokio::spawn(async move {
             let search = Search {
                 stations,
                 wanted,
+                deliverers,
                 found: sender,
             };
             // An error means that nobody listens any more.
@@ -61,20 +64,18 @@ struct Unwanted;
 struct Search {
     stations: Arc<Stations>,
     wanted: Arc<Wanted>,
+    /// Peers that delivered this hash before.
+    deliverers: Vec<PeerAddr>,
     found: mpsc::Sender<Found>,
 }
 
 impl Search {
     async fn run(&self) -> Result<(), Unwanted> {
         let has_hints = !self.wanted.peers.is_empty();
-        self.stations.remember_pairs(&self.wanted.infohash).await;
         self.report(PeerSource::Hint, self.wanted.addresses())
             .await?;
-        let remembered = self
-            .stations
-            .deliverers(&self.wanted.infohash, REMEMBERED)
-            .await;
-        self.report(PeerSource::Remembered, remembered).await?;
+        self.report(PeerSource::Remembered, self.deliverers.clone())
+            .await?;
         let (hosts, dht) = tokio::join!(self.hosts(), self.dht(has_hints));
         hosts.and(dht)
     }

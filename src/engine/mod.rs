@@ -128,12 +128,12 @@ impl Engine {
 
     async fn work(&self, wanted: Wanted) -> Resolution {
         let stations = &self.stations;
-        let failures = match gate::check(stations, &wanted).await {
+        stations.remember_groups().await;
+        let admitted = match gate::check(stations, &wanted).await {
             Passage::Answer(result) => return resolution(&wanted, result, None),
-            Passage::Open { failures } => failures,
+            Passage::Open(admitted) => admitted,
         };
         let wanted = Arc::new(wanted);
-        stations.remember_groups().await;
         stations.remember_trackers(&wanted.trackers).await;
         let mut asked = HashSet::new();
         let mut delays = backon::ExponentialBuilder::default()
@@ -143,11 +143,11 @@ impl Engine {
         loop {
             let trackers = stations.trackers_for(&wanted, &asked);
             asked.extend(trackers.iter().cloned());
-            let mut ended = attempt::run(stations, &wanted, trackers).await;
+            let mut ended = attempt::run(stations, &wanted, trackers, &admitted).await;
             // A try that is followed by another is no failure of the hash yet.
             let delay = ended.retry().then(|| delays.next()).flatten();
             ended.says_nothing |= delay.is_some();
-            let recorded = record::record(stations, &wanted, &ended, failures).await;
+            let recorded = record::record(stations, &wanted, &ended, admitted.failures).await;
             if let Some(delay) = delay
                 && self
                     .until_stopped(tokio::time::sleep(delay))

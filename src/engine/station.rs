@@ -13,11 +13,9 @@ use super::{Options, Wanted};
 use crate::direct::Direct;
 use crate::history::History;
 use crate::libtorrent::Libtorrent;
-use crate::store::{FailedTorrent, Store, StoreError, StoredTorrent};
-use crate::torrent::{Arm, Infohash, PeerAddr};
+use crate::store::{Recall, Store, StoreError};
+use crate::torrent::{Arm, PeerAddr};
 
-/// How many past attempts at a hash are read.
-const PAST_ATTEMPTS: u32 = 500;
 /// How many groups of each kind are read at the start.
 const GROUPS: u32 = 20_000;
 
@@ -61,25 +59,34 @@ impl Stations {
         }
     }
 
-    /// The torrent, if it was resolved before.
-    pub(super) async fn stored(&self, infohash: &Infohash) -> Option<StoredTorrent> {
-        self.read(self.store.as_ref()?.torrent(infohash).await)
-            .flatten()
-    }
-
-    /// How the hash failed the last time.
-    pub(super) async fn failed(&self, infohash: &Infohash) -> Option<FailedTorrent> {
-        self.read(self.store.as_ref()?.failed_torrent(infohash).await)
-            .flatten()
-    }
-
-    /// Peers that delivered this hash before.
-    pub(super) async fn deliverers(&self, infohash: &Infohash, limit: u32) -> Vec<PeerAddr> {
+    /// What the store knows of this hash, and of the peers that the asker names; in memory afterwards is
+    /// what it knows of peers.
+    ///
+    /// # Errors
+    /// The blocklist can't be read, and was not empty when it last could: nothing that is on it may be
+    /// fetched by mistake.
+    pub(super) async fn recall(&self, wanted: &Wanted) -> Result<Recall, StoreError> {
         let Some(store) = &self.store else {
-            return Vec::new();
+            return Ok(Recall::default());
         };
-        self.read(store.deliverers(infohash, limit).await)
-            .unwrap_or_default()
+        let asked = self.history.missing(&wanted.addresses());
+        let recalled = store
+            .recall(&wanted.infohash, asked.clone(), self.options.refetch)
+            .await;
+        let may_be_blocked = recalled.is_err() && !store.blocklist_was_empty();
+        match recalled {
+            Err(error) if may_be_blocked => Err(error),
+            recalled => {
+                let Some(mut recall) = self.read(recalled) else {
+                    return Ok(Recall::default());
+                };
+                let asked: Vec<PeerAddr> =
+                    asked.iter().chain(&recall.deliverers).copied().collect();
+                self.history.load(&asked, std::mem::take(&mut recall.peers));
+                self.history.load_pairs(&wanted.infohash, &recall.attempts);
+                Ok(recall)
+            }
+        }
     }
 
     /// Brings what the store knows of these peers to memory.
@@ -93,16 +100,6 @@ impl Stations {
         }
         if let Some(states) = self.read(store.peer_states(&asked).await) {
             self.history.load(&asked, states);
-        }
-    }
-
-    /// Brings what the store knows of attempts at this hash to memory.
-    pub(super) async fn remember_pairs(&self, infohash: &Infohash) {
-        let Some(store) = &self.store else {
-            return;
-        };
-        if let Some(attempts) = self.read(store.past_attempts(infohash, PAST_ATTEMPTS).await) {
-            self.history.load_pairs(infohash, &attempts);
         }
     }
 
@@ -166,20 +163,6 @@ impl Stations {
             load: self.direct.load(),
             latency: self.history.latency_of(Arm::Direct),
         }
-    }
-
-    /// Whether the asker names a peer that was not tried for this hash yet. Host names count as
-    /// news: who knows where they point today.
-    pub(super) async fn has_new_peers(&self, wanted: &Wanted) -> bool {
-        let addresses = wanted.addresses();
-        if addresses.len() < wanted.peers.len() {
-            return true;
-        }
-        let Some(store) = self.store.as_ref().filter(|_| !addresses.is_empty()) else {
-            return false;
-        };
-        self.read(store.has_untried(&wanted.infohash, &addresses).await)
-            .unwrap_or(false)
     }
 
     /// The store helps to resolve faster, and is no reason to stop: a failed read is said once.

@@ -202,19 +202,6 @@ pub(super) fn latest(
     rows.into_iter().map(PastRow::into_attempt).collect()
 }
 
-/// Whether an attempt was made at this peer for this hash.
-pub(super) fn was_tried(
-    connection: &mut Connection,
-    infohash: &Infohash,
-    peer: &PeerAddr,
-) -> QueryResult<bool> {
-    let attempts = table::table
-        .filter(table::infohash.eq_any(keys(infohash)))
-        .filter(table::peer_ip.eq(peer.ip().to_string()))
-        .filter(table::peer_port.eq(i32::from(peer.port())));
-    diesel::select(diesel::dsl::exists(attempts)).get_result(connection)
-}
-
 /// Up to `limit` attempts at this peer, or at all ports of its address, that started from the first to the
 /// last of `between_ms`: the latest first.
 ///

@@ -16,6 +16,7 @@ mod peer_group;
 mod peer_state;
 #[cfg(test)]
 mod plans;
+mod recall;
 mod record;
 mod schema;
 mod sqlite;
@@ -40,6 +41,7 @@ pub use self::applied_batch::BatchId;
 pub use self::blocklist::{BlockEntry, Blocked, MAX_SALT_BYTES, MAX_SALTS};
 pub use self::error::StoreError;
 pub use self::failed_torrent::{FailedFilter, FailedTorrent};
+pub use self::recall::Recall;
 pub use self::record::{Record, RecordResult};
 pub use self::statistics::{AttemptGroup, Funnel, Latencies};
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
@@ -48,7 +50,7 @@ pub use self::writer::StoreHealth;
 
 use self::connection::{Connection, ReadPool, Target, write_transaction};
 use self::writer::Writer;
-use crate::history::{Attempt, Group, GroupState, PastAttempt, PeerState, TrackerState};
+use crate::history::{Attempt, Group, GroupState, PeerState, TrackerState};
 use crate::torrent::{Infohash, PeerAddr};
 
 /// How a store is opened. [`Default`] is right unless a measurement says otherwise.
@@ -188,26 +190,25 @@ impl Store {
             .await
     }
 
-    /// The latest `limit` attempts at this hash, the latest first.
-    pub async fn past_attempts(
+    /// What is known of this hash, and of these peers, before it is worked on. With `refetch` it does
+    /// not matter whether it was resolved before.
+    pub async fn recall(
         &self,
         infohash: &Infohash,
-        limit: u32,
-    ) -> Result<Vec<PastAttempt>, StoreError> {
-        let infohash = *infohash;
-        self.read(move |connection| metadata_request::latest(connection, &infohash, limit))
-            .await
+        peers: Vec<PeerAddr>,
+        refetch: bool,
+    ) -> Result<Recall, StoreError> {
+        let (blocklist, infohash) = (self.blocklist.clone(), *infohash);
+        let read = self.read(move |connection| {
+            recall::recall(connection, &blocklist, &infohash, peers, refetch)
+        });
+        read.await
     }
 
-    /// Up to `limit` peers that delivered this hash before, the latest first.
-    pub async fn deliverers(
-        &self,
-        infohash: &Infohash,
-        limit: u32,
-    ) -> Result<Vec<PeerAddr>, StoreError> {
-        let infohash = *infohash;
-        self.read(move |connection| metadata_request::deliverers(connection, &infohash, limit))
-            .await
+    /// Whether nothing was blocked when the database was last read.
+    #[must_use]
+    pub fn blocklist_was_empty(&self) -> bool {
+        self.blocklist.was_empty()
     }
 
     /// What is known of these trackers; those that were never asked are missing.
@@ -219,24 +220,6 @@ impl Store {
         self.read(move |connection| {
             let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
             tracker_state::find(connection, &urls)
-        })
-        .await
-    }
-
-    /// Whether one of these peers was never tried for this hash.
-    pub async fn has_untried(
-        &self,
-        infohash: &Infohash,
-        peers: &[PeerAddr],
-    ) -> Result<bool, StoreError> {
-        let (infohash, peers) = (*infohash, peers.to_vec());
-        self.read(move |connection| {
-            for peer in &peers {
-                if !metadata_request::was_tried(connection, &infohash, peer)? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
         })
         .await
     }

@@ -214,7 +214,7 @@ async fn the_funnel_counts_every_peer() {
         serde_json::json!({"refused": 1, "no_ut_metadata": 2})
     );
     assert!(
-        run.stderr.contains("the direct arm tries"),
+        run.stderr.contains("direct:tcp tries"),
         "--explain says why: {}",
         run.stderr
     );

@@ -124,7 +124,7 @@ async fn a_peer_that_delivered_is_tried_first_the_next_time() {
     let tried = second
         .stderr
         .lines()
-        .find(|line| line.contains("the direct arm tries"))
+        .find(|line| line.contains("direct:tcp tries"))
         .unwrap();
     assert!(tried.contains(&honest.to_string()), "{}", second.stderr);
 }

@@ -202,9 +202,17 @@ async fn attempts_add_up_by_peer_and_name_the_deliverers() {
     assert_eq!(state.last_delivered_at_ms, Some(2_000));
     assert!((state.avg_latency_ms.unwrap() - 120.0).abs() < 1e-9);
     assert_eq!(states[&peer(2)].bep9_support, Some(true));
-    assert_eq!(store.deliverers(&hash(1), 10).await, Ok(vec![v6, peer(1)]));
-    assert_eq!(store.deliverers(&hash(1), 1).await, Ok(vec![v6]));
-    assert_eq!(store.deliverers(&hash(2), 10).await, Ok(Vec::new()));
+    assert_eq!(
+        store
+            .recall(&hash(1), vec![], false)
+            .await
+            .unwrap()
+            .deliverers,
+        [v6, peer(1)]
+    );
+    let other = store.recall(&hash(2), vec![peer(1)], false).await.unwrap();
+    assert_eq!(other.deliverers, []);
+    assert_eq!(other.peers.len(), 1);
     assert_eq!(store.peer_states(&[]).await.unwrap().len(), 0);
 }
 
@@ -285,10 +293,10 @@ async fn attempts_at_a_hash_come_back_the_latest_first() {
         past(peer(7), utp, Some(Reason::Closed), 5_000),
         past(peer(8), Way::plain(Arm::Direct), None, 4_000),
     ];
-    assert_eq!(store.past_attempts(&hash(1), 10).await.unwrap(), expected);
-    assert_eq!(
-        store.past_attempts(&hash(1), 1).await.unwrap(),
-        expected[..1]
-    );
-    assert_eq!(store.past_attempts(&hash(3), 10).await.unwrap(), []);
+    let known = store.recall(&hash(1), Vec::new(), false).await.unwrap();
+    assert!(known.torrent.is_some() && known.attempts.is_empty());
+    let again = store.recall(&hash(1), Vec::new(), true).await.unwrap();
+    assert_eq!((again.torrent, again.attempts), (None, expected.to_vec()));
+    let other = store.recall(&hash(3), Vec::new(), true).await.unwrap();
+    assert_eq!(other.attempts, []);
 }

@@ -122,6 +122,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         infohash,
         result,
         attempts,
+        tracker_replies: Vec::new(),
         at_ms,
     });
     vec(record, 0..3).prop_map(|records| Entry {
