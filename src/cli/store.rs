@@ -3,12 +3,15 @@
 use super::{Exit, Stop};
 use crate::store::{Store, StoreUrl};
 
+/// The environment variable with the store's URL, where the command line has none.
+const STORE: &str = "METAFETCH_STORE";
+
 /// Which store a command works with.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
-    /// Where results are kept: a SQLite file, or none [default: metafetch.db in the user's data
-    /// directory]
-    #[arg(long, value_name = "URL", global = true)]
+    /// Where results are kept: a SQLite file, mysql://USER@HOST/DATABASE, postgres://USER@HOST/DATABASE,
+    /// or none [default: metafetch.db in the user's data directory]
+    #[arg(long, value_name = "URL", env = STORE, hide_env_values = true, global = true)]
     store: Option<String>,
 }
 
@@ -18,10 +21,19 @@ impl StoreArgs {
         let usage = |error: String| Stop::new(Exit::Usage, error);
         match self.store.as_deref() {
             Some("none") => Ok(None),
-            Some(url) => url
-                .parse()
-                .map(Some)
-                .map_err(|error| usage(format!("--store: {error}"))),
+            Some(text) => {
+                let url: StoreUrl = text
+                    .parse()
+                    .map_err(|error| usage(format!("--store: {error}")))?;
+                if url.has_password() && std::env::var(STORE).as_deref() != Ok(text) {
+                    tracing::warn!(
+                        "the password in --store can be read in the list of processes: give it by \
+                         METAFETCH_STORE_PASSWORD or `?password_file=PATH`, or all of the URL by \
+                         {STORE}"
+                    );
+                }
+                Ok(Some(url))
+            }
             None => StoreUrl::default_path()
                 .map(Some)
                 .map_err(|error| usage(error.to_string())),

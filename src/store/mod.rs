@@ -12,13 +12,16 @@ mod error;
 mod failed_torrent;
 pub mod journal;
 mod metadata_request;
+mod mysql;
 mod peer_group;
 mod peer_state;
 #[cfg(test)]
 mod plans;
+mod postgres;
 mod recall;
 mod record;
 mod schema;
+mod server_url;
 mod sqlite;
 mod statistics;
 mod torrent_file;
@@ -43,12 +46,13 @@ pub use self::error::StoreError;
 pub use self::failed_torrent::{FailedFilter, FailedTorrent};
 pub use self::recall::Recall;
 pub use self::record::{Record, RecordResult};
+pub use self::server_url::ServerUrl;
 pub use self::statistics::{AttemptGroup, Funnel, Latencies};
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
 pub use self::writer::StoreHealth;
 
-use self::connection::{Connection, ReadPool, Target, write_transaction};
+use self::connection::{Connection, ReadPool, STATEMENT_TIMEOUT, Target, write_transaction};
 use self::writer::Writer;
 use crate::history::{Attempt, Group, GroupState, PeerState, TrackerState};
 use crate::torrent::{Infohash, PeerAddr};
@@ -115,6 +119,7 @@ pub struct Store {
     readers: ReadPool,
     writer: Writer,
     blocklist: blocklist::Snapshot,
+    read_timeout: Duration,
 }
 
 impl std::fmt::Debug for Store {
@@ -141,6 +146,7 @@ impl Store {
             writer: Writer::start(&target, url, options)?,
             blocklist: blocklist::Snapshot::default(),
             target,
+            read_timeout: options.read_timeout,
         })
     }
 
@@ -460,16 +466,21 @@ impl Store {
         query: impl FnOnce(&mut Connection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (readers, target) = (self.readers.clone(), self.target.clone());
+        let database = target.database.clone();
         let read = move || {
-            let mut connection = readers.get().map_err(|error| StoreError::Busy {
-                database: target.database.clone(),
-                detail: error.to_string(),
-            })?;
+            let mut connection = target.checkout(&readers)?;
             query(&mut connection).map_err(|error| target.error(&error))
         };
-        // The error is a panic of the query, or a runtime that shuts down.
-        tokio::task::spawn_blocking(read)
-            .await
-            .unwrap_or(Err(StoreError::Closed))
+        // A server that vanished in the middle of a query is not waited for: the thread stays behind.
+        let limit = self.read_timeout + 2 * STATEMENT_TIMEOUT;
+        match tokio::time::timeout(limit, tokio::task::spawn_blocking(read)).await {
+            Ok(Ok(answer)) => answer,
+            // A panic of the query, or a runtime that shuts down.
+            Ok(Err(_)) => Err(StoreError::Closed),
+            Err(_) => Err(StoreError::Unreachable {
+                database,
+                detail: format!("no answer within {} seconds", limit.as_secs()),
+            }),
+        }
     }
 }
