@@ -35,14 +35,16 @@ impl Column {
     }
 }
 
-/// Rows under a header, as wide as the terminal at most.
+/// Rows under a header, as wide as the terminal at most; without one where the columns have no names.
 pub(super) fn table(columns: &[Column], rows: Vec<Vec<String>>, width: u16) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width)
-        .set_header(columns.iter().map(|column| column.name()));
+        .set_width(width);
+    if columns.iter().any(|column| !column.name().is_empty()) {
+        table.set_header(columns.iter().map(|column| column.name()));
+    }
     for row in rows {
         table.add_row(row.iter().map(|cell| printable(cell)));
     }

@@ -17,9 +17,24 @@ pub(super) fn at(unix_ms: i64) -> String {
 
 /// A span in its two largest units: `1h 5m`.
 pub(super) fn span(ms: i64) -> String {
-    let seconds = u64::try_from(ms.max(0) / 1000).unwrap_or_default();
-    let all = humantime::format_duration(Duration::from_secs(seconds)).to_string();
-    let units: Vec<&str> = all.split(' ').take(2).collect();
+    const UNITS: [(i64, i64, &str); 4] = [
+        (86_400, i64::MAX, "d"),
+        (3_600, 24, "h"),
+        (60, 60, "m"),
+        (1, 60, "s"),
+    ];
+    let seconds = ms.max(0) / 1_000;
+    let units: Vec<String> = UNITS
+        .iter()
+        .map(|(unit, next, name)| (seconds / unit % next, name))
+        .skip_while(|(count, _)| *count == 0)
+        .take(2)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count}{name}"))
+        .collect();
+    if units.is_empty() {
+        return "0s".to_owned();
+    }
     units.join(" ")
 }
 
@@ -59,6 +74,8 @@ mod tests {
     fn spans_have_two_units_and_may_lie_on_either_side() {
         assert_eq!(span(3_905_000), "1h 5m");
         assert_eq!(span(-5), "0s");
+        assert_eq!(span(86_400_000 * 400 + 60_000), "400d");
+        assert_eq!(span(60_000), "1m");
         assert_eq!(left(10_000, 4_000), "in 6s");
         assert_eq!(left(4_000, 10_000), "now");
         assert_eq!(left(i64::MAX, 0), "never");

@@ -164,6 +164,32 @@ async fn a_run_that_has_begun_takes_note_of_what_is_blocked_and_salted_meanwhile
     store.close().await;
 }
 
+#[tokio::test]
+async fn a_blocklist_that_cannot_be_read_lets_nothing_through() {
+    let swarm = Swarm::start(63);
+    let torrent = TestTorrent::v1(3, 1_000);
+    let peer = swarm
+        .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+        .await;
+    let (_home, store) = home();
+    stdout(&store, &["block", "add", &hash(1).to_string()]).await;
+    // More salts than there may be: it is not known what each of them blocks.
+    let salts = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 1000) \
+                 INSERT INTO blocked_salt SELECT CAST(printf('%04d', i) AS BLOB) FROM n";
+    let sqlite = std::process::Command::new("sqlite3")
+        .arg(&store)
+        .arg(salts)
+        .status()
+        .expect("sqlite3 is installed by scripts/setup test");
+    assert!(sqlite.success());
+    let resolve = Resolve::new().store(&store).peer(peer).arg(torrent.hex());
+    let run = resolve.run().await;
+    assert_eq!((run.code, run.reason().as_str()), (3, "internal"));
+    let detail = run.line()["detail"].to_string();
+    assert!(detail.contains("nothing is fetched unchecked"), "{detail}");
+    assert_eq!(swarm.totals().connections, 0);
+}
+
 /// More than a batch, more than memory should be needed for, from stdin.
 #[tokio::test]
 async fn a_long_list_comes_in_whole_and_twice_is_once() {

@@ -191,15 +191,12 @@ fn print_peer(peer: &Peer, now_ms: i64) -> Result<(), Stop> {
             ),
         ),
     ];
-    let title = addr.to_string();
     let rows = lines
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect();
-    // Only a header of this length fits: the peer is the title of its own table.
-    let text = table(&[Column::Whole("PEER"), Column::Text("")], rows, width());
-    let body = text.lines().skip(1).collect::<Vec<_>>().join("\n");
-    print(|out| writeln!(out, "{title}\n{body}\n"))
+    let text = table(&[Column::Whole(""), Column::Text("")], rows, width());
+    print(|out| writeln!(out, "{addr}\n{text}\n"))
 }
 
 fn print_attempts(attempts: &[(Infohash, Attempt)]) -> Result<(), Stop> {
