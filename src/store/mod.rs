@@ -5,6 +5,9 @@
 //! what waits in one transaction ([`Store::record`]). Times are UTC, in milliseconds since 1970.
 
 mod connection;
+#[cfg(test)]
+#[path = "../../tests/databases/mod.rs"]
+mod databases;
 mod error;
 mod failed_torrent;
 mod metadata_request;

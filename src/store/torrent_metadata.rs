@@ -15,6 +15,7 @@
 //! | `discovered_at` | start of the first attempt of the first time it was resolved |
 //! | `resolved_at`, `last_seen_at` | when it was resolved last; when it was last seen |
 //! | `info` | the info dictionary, byte for byte |
+//! | `info_deflated` | whether `info` is compressed (zlib, RFC 1950): `metadata_size` is its length before |
 //!
 //! Left out: comment, creator, creation date, encoding and web seeds stand outside of the info dictionary,
 //! which is all that peers give; the file list is `torrent_file`; what is here was verified, so there is
@@ -29,6 +30,11 @@ use super::schema::torrent_metadata as table;
 use super::value::{bounded, clamped, column, fits, keys, senseless, text, unsigned};
 use super::{StoreError, torrent_file};
 use crate::torrent::{Infohash, PeerAddr};
+
+/// The largest dictionary that is compressed, in bytes: the writer has one thread.
+const DEFLATE_BELOW: usize = 256 * 1024;
+/// Higher levels take longer and save next to nothing.
+const DEFLATE_LEVEL: u8 = 6;
 
 const NAME_CHARS: usize = 1_000;
 const SOURCE_CHARS: usize = 200;
@@ -155,6 +161,7 @@ struct WriteRow<'a> {
     last_seen_at: i64,
     resolved_at: i64,
     info: &'a [u8],
+    info_deflated: bool,
 }
 
 /// Makes or replaces the torrent and its files, under all of its hashes. Returns its identity.
@@ -178,6 +185,7 @@ pub(super) fn put(
         diesel::delete(table::table.find(id)).execute(connection)?;
     }
     let trackers = tracker_list(&torrent.trackers)?;
+    let deflated = deflate(&torrent.info);
     let row = WriteRow {
         infohash: identity.as_bytes(),
         infohash_v2: identity.v2().map(|v2| v2.to_vec()),
@@ -195,7 +203,8 @@ pub(super) fn put(
         discovered_at: first.0,
         last_seen_at: first.1,
         resolved_at,
-        info: &torrent.info,
+        info: deflated.as_deref().unwrap_or(&torrent.info),
+        info_deflated: deflated.is_some(),
     };
     let id = if let Some((id, ..)) = kept {
         diesel::update(table::table.find(id))
@@ -282,6 +291,7 @@ struct ReadRow {
     last_seen_at: i64,
     resolved_at: i64,
     info: Vec<u8>,
+    info_deflated: bool,
 }
 
 /// The torrent with this hash: v1, v2, or v2 cut to 20 bytes.
@@ -337,9 +347,33 @@ impl ReadRow {
             discovered_at_ms: self.discovered_at,
             last_seen_at_ms: self.last_seen_at,
             resolved_at_ms: self.resolved_at,
-            info: self.info,
+            info: if self.info_deflated {
+                inflate(&self.info, self.metadata_size)?
+            } else {
+                self.info
+            },
         })
     }
+}
+
+/// The dictionary, compressed; `None` where that saves nothing or takes long. The list of files shrinks to
+/// a third, so that the row of a common torrent fits into a page of SQLite; the hashes of pieces, which are
+/// most of a large dictionary, do not shrink.
+fn deflate(info: &[u8]) -> Option<Vec<u8>> {
+    if info.len() > DEFLATE_BELOW {
+        return None;
+    }
+    let deflated = miniz_oxide::deflate::compress_to_vec_zlib(info, DEFLATE_LEVEL);
+    (deflated.len() < info.len()).then_some(deflated)
+}
+
+/// What [`deflate`] has made of that many bytes.
+fn inflate(deflated: &[u8], size: i64) -> QueryResult<Vec<u8>> {
+    let size = usize::try_from(size).map_err(senseless)?;
+    miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(deflated, size.min(DEFLATE_BELOW))
+        .ok()
+        .filter(|info| info.len() == size && size <= DEFLATE_BELOW)
+        .ok_or_else(|| senseless("an info dictionary that cannot be decompressed"))
 }
 
 /// The two columns as one identity.
@@ -367,4 +401,28 @@ fn tracker_list(trackers: &[String]) -> QueryResult<String> {
 
 fn length(count: usize) -> i64 {
     clamped(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dictionaries_are_compressed_where_it_pays() {
+        let info = b"6:lengthi1000000e4:path".repeat(100);
+        let deflated = deflate(&info).unwrap();
+        assert!(deflated.len() < info.len() / 10);
+        let size = i64::try_from(info.len()).unwrap();
+        assert_eq!(inflate(&deflated, size), Ok(info));
+        assert_eq!(deflate(b"de"), None);
+        assert_eq!(deflate(&vec![0; DEFLATE_BELOW + 1]), None);
+        for (bytes, size) in [
+            (deflated.as_slice(), size - 1),
+            (&deflated, size + 1),
+            (&deflated, -1),
+            (b"de", 2),
+        ] {
+            assert!(inflate(bytes, size).is_err(), "{size}");
+        }
+    }
 }
