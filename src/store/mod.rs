@@ -9,6 +9,9 @@ mod batch;
 mod blocklist;
 mod connection;
 mod database;
+#[cfg(test)]
+#[path = "../../tests/databases/mod.rs"]
+mod databases;
 mod dictionary;
 mod error;
 mod exchange;

@@ -25,6 +25,7 @@ diesel::table! {
         comment -> Text,
         created_by -> Text,
         encoding -> Text,
+        info_deflated -> Bool,
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `discovered_at` | start of the first attempt of the first time it was resolved |
 //! | `resolved_at`, `last_seen_at` | when it was resolved last; when it was last seen |
 //! | `info` | the info dictionary, byte for byte; empty while it is pending |
+//! | `info_deflated` | whether `info` is compressed (zlib, RFC 1950): `metadata_size` is its length before |
 //! | `validation_status` | `valid`: `info` has the hash. `pending`: only heard of, from another program's database or since its dictionary was damaged; it is fetched when it is asked for |
 //! | `comment`, `created_by`, `encoding` | from imports; peers don't give them |
 //!
@@ -36,6 +37,11 @@ use super::schema::torrent_metadata as table;
 use super::value::{bounded, clamped, column, fits, keys, senseless, text, unsigned, v2_range};
 use super::{StoreError, torrent_file};
 use crate::torrent::{Infohash, PeerAddr};
+
+/// The largest dictionary that is compressed, in bytes: the writer has one thread.
+const DEFLATE_BELOW: usize = 256 * 1024;
+/// Higher levels take longer and save next to nothing.
+const DEFLATE_LEVEL: u8 = 6;
 
 const NAME_CHARS: usize = 1_000;
 const SOURCE_CHARS: usize = 200;
@@ -173,6 +179,7 @@ struct WriteRow<'a> {
     last_seen_at: i64,
     resolved_at: i64,
     info: &'a [u8],
+    info_deflated: bool,
     validation_status: &'static str,
 }
 
@@ -230,6 +237,7 @@ pub(super) fn put_seen(
         diesel::delete(table::table.find(row.id)).execute(connection)?;
     }
     let trackers = tracker_list(&trackers)?;
+    let deflated = deflate(&torrent.info);
     let row = WriteRow {
         infohash: identity.as_bytes(),
         infohash_v2: identity.v2().map(|v2| v2.to_vec()),
@@ -247,7 +255,8 @@ pub(super) fn put_seen(
         discovered_at: first.0,
         last_seen_at: first.1,
         resolved_at: times.resolved_at,
-        info: &torrent.info,
+        info: deflated.as_deref().unwrap_or(&torrent.info),
+        info_deflated: deflated.is_some(),
         validation_status: VALID,
     };
     let id = if let Some(Known { id, .. }) = kept {
@@ -345,6 +354,7 @@ struct ReadRow {
     last_seen_at: i64,
     resolved_at: i64,
     info: Vec<u8>,
+    info_deflated: bool,
 }
 
 /// The torrent with this hash: v1, v2, or v2 cut to 20 bytes. `None` too while it is pending.
@@ -437,9 +447,33 @@ impl ReadRow {
             discovered_at_ms: self.discovered_at,
             last_seen_at_ms: self.last_seen_at,
             resolved_at_ms: self.resolved_at,
-            info: self.info,
+            info: if self.info_deflated {
+                inflate(&self.info, self.metadata_size)?
+            } else {
+                self.info
+            },
         })
     }
+}
+
+/// The dictionary, compressed; `None` where that saves nothing or takes long. The list of files shrinks to
+/// a third, so that the row of a common torrent fits into a page of SQLite; the hashes of pieces, which are
+/// most of a large dictionary, do not shrink.
+fn deflate(info: &[u8]) -> Option<Vec<u8>> {
+    if info.len() > DEFLATE_BELOW {
+        return None;
+    }
+    let deflated = miniz_oxide::deflate::compress_to_vec_zlib(info, DEFLATE_LEVEL);
+    (deflated.len() < info.len()).then_some(deflated)
+}
+
+/// What [`deflate`] has made of that many bytes.
+fn inflate(deflated: &[u8], size: i64) -> QueryResult<Vec<u8>> {
+    let size = usize::try_from(size).map_err(senseless)?;
+    miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(deflated, size.min(DEFLATE_BELOW))
+        .ok()
+        .filter(|info| info.len() == size && size <= DEFLATE_BELOW)
+        .ok_or_else(|| senseless("an info dictionary that cannot be decompressed"))
 }
 
 /// The two columns as one identity.
@@ -470,4 +504,28 @@ pub(super) fn tracker_list(trackers: &[String]) -> QueryResult<String> {
 
 fn length(count: usize) -> i64 {
     clamped(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dictionaries_are_compressed_where_it_pays() {
+        let info = b"6:lengthi1000000e4:path".repeat(100);
+        let deflated = deflate(&info).unwrap();
+        assert!(deflated.len() < info.len() / 10);
+        let size = i64::try_from(info.len()).unwrap();
+        assert_eq!(inflate(&deflated, size), Ok(info));
+        assert_eq!(deflate(b"de"), None);
+        assert_eq!(deflate(&vec![0; DEFLATE_BELOW + 1]), None);
+        for (bytes, size) in [
+            (deflated.as_slice(), size - 1),
+            (&deflated, size + 1),
+            (&deflated, -1),
+            (b"de", 2),
+        ] {
+            assert!(inflate(bytes, size).is_err(), "{size}");
+        }
+    }
 }

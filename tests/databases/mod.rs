@@ -6,10 +6,13 @@
 //! servers and removes the directory when none has used them for a while, whatever became of the tests.
 
 #![allow(
+    dead_code,
+    clippy::indexing_slicing,
     clippy::panic,
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::zombie_processes,
-    reason = "a fault here is to fail the test, and the watchdog ends what is started"
+    reason = "each test takes what it needs, a fault is to fail it, and the watchdog ends what is started"
 )]
 
 use std::fs::{self, File};

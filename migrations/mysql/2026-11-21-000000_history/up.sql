@@ -10,6 +10,7 @@ ALTER TABLE torrent_metadata
     ADD COLUMN /*M! IF NOT EXISTS */ comment TEXT NOT NULL DEFAULT (''),
     ADD COLUMN /*M! IF NOT EXISTS */ created_by TEXT NOT NULL DEFAULT (''),
     ADD COLUMN /*M! IF NOT EXISTS */ encoding TEXT NOT NULL DEFAULT (''),
+    ADD COLUMN /*M! IF NOT EXISTS */ info_deflated BOOLEAN NOT NULL DEFAULT FALSE,
     ADD INDEX /*M! IF NOT EXISTS */ torrent_metadata_pending (validation_status, discovered_at),
     ADD INDEX /*M! IF NOT EXISTS */ torrent_metadata_last_seen_at (last_seen_at);
 

@@ -7,6 +7,7 @@ ALTER TABLE torrent_metadata ADD COLUMN validation_status TEXT NOT NULL DEFAULT 
 ALTER TABLE torrent_metadata ADD COLUMN comment TEXT NOT NULL DEFAULT '';
 ALTER TABLE torrent_metadata ADD COLUMN created_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE torrent_metadata ADD COLUMN encoding TEXT NOT NULL DEFAULT '';
+ALTER TABLE torrent_metadata ADD COLUMN info_deflated INTEGER NOT NULL DEFAULT 0 CHECK (info_deflated IN (0, 1));
 CREATE INDEX torrent_metadata_pending ON torrent_metadata (discovered_at)
     WHERE validation_status = 'pending';
 CREATE INDEX torrent_metadata_last_seen_at ON torrent_metadata (last_seen_at);

@@ -1,0 +1,275 @@
+//! What the store writes in a second, and what a torrent takes on disk.
+//!
+//! ```text
+//! cargo bench --bench store -- speed URL [ATTEMPTS [BEFORE]]
+//! cargo bench --bench store -- size  PATH [TORRENTS [FILES [PEERS]]]
+//! ```
+//!
+//! `speed` writes attempts at random hashes and peers (100,000, unless told otherwise) into a store that
+//! already has as many as `BEFORE` (1,000,000). `size` fills a SQLite file with torrents (50,000) of as many
+//! files (30) and with as many peers for each (5), and then looks some up.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a program for who works on the store"
+)]
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection};
+use futures_util::future::join_all;
+use metafetch::history::Attempt;
+use metafetch::store::{Record, RecordResult, ResolvedTorrent, Store, StoreUrl};
+use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Way};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng as _};
+use sha1::{Digest as _, Sha1};
+
+/// Attempts at one hash, as a run makes them.
+const AT_ONE_HASH: usize = 10;
+/// Records that wait together for the writer.
+const TOGETHER: usize = 400;
+
+const WORDS: [&str; 24] = [
+    "season",
+    "episode",
+    "extended",
+    "sample",
+    "track",
+    "cover",
+    "readme",
+    "disc",
+    "part",
+    "final",
+    "the",
+    "of",
+    "and",
+    "night",
+    "river",
+    "mountain",
+    "chapter",
+    "volume",
+    "live",
+    "remaster",
+    "subtitles",
+    "english",
+    "archive",
+    "collection",
+];
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|one| one != "--bench");
+    let what = arguments.next().unwrap_or_default();
+    let place = arguments.next();
+    let mut number = |default: usize| {
+        arguments
+            .next()
+            .map_or(default, |text| text.parse().unwrap())
+    };
+    match (what.as_str(), place) {
+        ("speed", Some(url)) => speed(&url, number(100_000), number(1_000_000)).await,
+        ("size", Some(path)) => size(&path, number(50_000), number(30), number(5)).await,
+        _ => eprintln!("say `speed URL` or `size PATH`; the head of benches/store.rs tells more"),
+    }
+}
+
+async fn speed(url: &str, attempts: usize, before: usize) {
+    let url: StoreUrl = url.parse().unwrap();
+    let store = Store::open(&url).unwrap();
+    let mut random = StdRng::seed_from_u64(1);
+    let there = usize::try_from(store.counts().await.unwrap().attempts).unwrap();
+    let started = Instant::now();
+    write_attempts(&store, &mut random, before.saturating_sub(there)).await;
+    println!("{url}: filled in {:.1} s", started.elapsed().as_secs_f64());
+    let mut random = StdRng::seed_from_u64(rand::rng().next_u64());
+    let started = Instant::now();
+    write_attempts(&store, &mut random, attempts).await;
+    let elapsed = started.elapsed().as_secs_f64();
+    println!(
+        "{url}: {attempts} attempts in {elapsed:.2} s: {:.0} in a second",
+        attempts as f64 / elapsed
+    );
+    store.close().await;
+}
+
+async fn write_attempts(store: &Store, random: &mut StdRng, mut count: usize) {
+    while count > 0 {
+        let mut records = Vec::new();
+        while records.len() < TOGETHER && count > 0 {
+            let size = AT_ONE_HASH.min(count);
+            count -= size;
+            records.push(Record {
+                infohash: Infohash::V1(random.random()),
+                result: RecordResult::AttemptsOnly,
+                attempts: (0..size).map(|_| attempt(random)).collect(),
+                at_ms: 1_760_000_000_000,
+            });
+        }
+        for answer in join_all(records.into_iter().map(|record| store.record(record))).await {
+            answer.unwrap();
+        }
+    }
+}
+
+fn attempt(random: &mut impl Rng) -> Attempt {
+    // Most peers cannot be reached; few deliver.
+    let outcome = match random.random_range(0..10) {
+        0 => None,
+        1 => Some(Reason::Rejected),
+        2 | 3 => Some(Reason::Closed),
+        _ => Some(Reason::ConnectTimeout),
+    };
+    let reached = !matches!(outcome, Some(Reason::ConnectTimeout));
+    let way = Way::plain(Arm::Direct);
+    Attempt {
+        way,
+        peer: peer(random),
+        source: PeerSource::Dht,
+        started_at_ms: 1_760_000_000_000 + random.random_range(0..1_000_000),
+        duration: Duration::from_millis(random.random_range(20..5_000)),
+        phase: if reached {
+            Phase::Transfer
+        } else {
+            Phase::Connect
+        },
+        outcome,
+        connect_time: reached.then(|| Duration::from_millis(random.random_range(20..500))),
+        detail: if reached {
+            "the peer closed the connection"
+        } else {
+            "no answer in 3 s"
+        }
+        .to_owned(),
+        why: "first of 40: untried".to_owned(),
+        metadata_size: reached.then_some(30_000),
+        client: reached.then(|| "qBittorrent 5.0.3".to_owned()),
+    }
+}
+
+fn peer(random: &mut impl Rng) -> PeerAddr {
+    let ip: [u8; 4] = random.random();
+    PeerAddr::new(ip.into(), random.random_range(1024..=65_535))
+}
+
+async fn size(path: &str, torrents: usize, files: usize, peers: usize) {
+    let store = Store::open(&StoreUrl::Sqlite(path.into())).unwrap();
+    let mut random = StdRng::seed_from_u64(2);
+    let (mut hashes, mut info_bytes) = (Vec::new(), 0);
+    let started = Instant::now();
+    let mut left = torrents;
+    while left > 0 {
+        let mut records = Vec::new();
+        while records.len() < TOGETHER && left > 0 {
+            left -= 1;
+            let torrent = torrent(&mut random, files);
+            info_bytes += torrent.info.len();
+            if hashes.len() < 1_000 {
+                hashes.push(torrent.infohash);
+            }
+            records.push(Record {
+                infohash: torrent.infohash,
+                result: RecordResult::Resolved(Box::new(torrent)),
+                attempts: Vec::new(),
+                at_ms: 1_760_000_000_000,
+            });
+        }
+        for answer in join_all(records.into_iter().map(|record| store.record(record))).await {
+            answer.unwrap();
+        }
+    }
+    println!("torrents: {:.1} s", started.elapsed().as_secs_f64());
+    write_attempts(&store, &mut random, torrents * peers).await;
+    let mut slowest = Duration::ZERO;
+    for hash in &hashes {
+        let asked = Instant::now();
+        assert!(store.torrent(hash).await.unwrap().is_some());
+        slowest = slowest.max(asked.elapsed());
+        assert_eq!(store.files(hash).await.unwrap().len(), files);
+    }
+    store.close().await;
+    let each = torrents as f64;
+    println!(
+        "dictionary {:.0} B for each torrent; slowest query {slowest:?}; on disk, for each torrent:",
+        info_bytes as f64 / each,
+    );
+    let mut connection = SqliteConnection::establish(path).unwrap();
+    let tables: Vec<Table> = diesel::sql_query(
+        "SELECT m.tbl_name AS name, CAST(sum(d.pgsize) AS BIGINT) AS bytes FROM dbstat AS d \
+         JOIN sqlite_master AS m ON m.name = d.name GROUP BY m.tbl_name ORDER BY bytes DESC",
+    )
+    .load(&mut connection)
+    .unwrap();
+    for table in &tables {
+        println!("{:20} {:6.0} B", table.name, table.bytes as f64 / each);
+    }
+    let of = |wanted: &dyn Fn(&str) -> bool| {
+        let bytes = tables.iter().filter(|table| wanted(&table.name));
+        bytes.map(|table| table.bytes).sum::<i64>() as f64 / each
+    };
+    println!("{:20} {:6.0} B", "all", of(&|_| true));
+    println!(
+        "{:20} {:6.0} B",
+        "all but attempts",
+        of(&|name| name != "metadata_request")
+    );
+}
+
+#[derive(diesel::QueryableByName)]
+struct Table {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    bytes: i64,
+}
+
+/// A torrent of one piece, with names of words and numbers.
+fn torrent(random: &mut impl Rng, count: usize) -> ResolvedTorrent {
+    let mut word = || WORDS[random.random_range(0..WORDS.len())];
+    let name = format!("{}.{}.{}-{}", word(), word(), word(), word());
+    let files: Vec<(String, u64)> = (0..count)
+        .map(|number| {
+            let folder = word();
+            let path = format!(
+                "{folder}/{number:02} - {} {} {}.mkv",
+                word(),
+                word(),
+                word()
+            );
+            (path, 1_000_000 + u64::try_from(number).unwrap())
+        })
+        .collect();
+    let mut list = String::new();
+    for (path, length) in &files {
+        let _ = write!(list, "d6:lengthi{length}e4:pathl");
+        for part in path.split('/') {
+            let _ = write!(list, "{}:{part}", part.len());
+        }
+        list += "ee";
+    }
+    let mut info = format!(
+        "d5:filesl{list}e4:name{}:{name}12:piece lengthi33554432e6:pieces20:",
+        name.len()
+    )
+    .into_bytes();
+    info.extend(random.random::<[u8; 20]>());
+    info.push(b'e');
+    let infohash = Infohash::V1(Sha1::digest(&info).into());
+    ResolvedTorrent {
+        infohash,
+        infohash_v2: None,
+        name,
+        size: files.iter().map(|(_, length)| length).sum(),
+        piece_length: 1 << 25,
+        pieces_count: 1,
+        private: false,
+        source: String::new(),
+        info,
+        trackers: vec!["udp://tracker.example.org:1337/announce".to_owned()],
+        files,
+        arm: "direct".to_owned(),
+        peer: Some(peer(random)),
+    }
+}
