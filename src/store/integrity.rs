@@ -324,7 +324,7 @@ fn mend(connection: &mut Connection, id: i64) -> QueryResult<bool> {
         .select(TorrentRow::as_select())
         .first(connection)
         .optional()?;
-    let Some(mut row) = row else {
+    let Some(mut row) = row.map(TorrentRow::inflated) else {
         return Ok(true);
     };
     let stored = files::of_torrent(connection, id).unwrap_or_default();
@@ -359,6 +359,7 @@ fn mend(connection: &mut Connection, id: i64) -> QueryResult<bool> {
             diesel::update(table::table.find(id))
                 .set((
                     table::info.eq(Vec::<u8>::new()),
+                    table::info_deflated.eq(false),
                     table::metadata_size.eq(0),
                     table::resolved_at.eq(0),
                     table::validation_status.eq(PENDING),

@@ -468,7 +468,7 @@ fn deflate(info: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What [`deflate`] has made of that many bytes.
-fn inflate(deflated: &[u8], size: i64) -> QueryResult<Vec<u8>> {
+pub(super) fn inflate(deflated: &[u8], size: i64) -> QueryResult<Vec<u8>> {
     let size = usize::try_from(size).map_err(senseless)?;
     miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(deflated, size.min(DEFLATE_BELOW))
         .ok()

@@ -43,6 +43,10 @@ pub(in crate::store) struct TorrentRow {
     pub(in crate::store) encoding: String,
     #[serde(with = "base64")]
     pub(in crate::store) info: Vec<u8>,
+    /// See [`TorrentRow::inflated`].
+    #[serde(skip)]
+    #[diesel(skip_insertion)]
+    pub(in crate::store) info_deflated: bool,
 }
 
 /// A file of a torrent, which is named by its hash: numbers of rows differ between databases.

@@ -7,6 +7,7 @@ use super::keyed::{Aged, Keyed, Portable};
 use super::rows::TorrentRow;
 use crate::store::connection::Connection;
 use crate::store::schema::torrent_metadata as table;
+use crate::store::torrent_metadata::inflate;
 
 /// The most torrents of a page.
 const ROWS: i64 = 256;
@@ -36,13 +37,26 @@ fn page(connection: &mut Connection, after: i64, before: i64) -> QueryResult<Vec
     let Some((last, _)) = fitting.last() else {
         return Ok(Vec::new());
     };
-    wanted()
+    let rows = wanted()
         .filter(table::id.le(last))
         .select(TorrentRow::as_select())
-        .load(connection)
+        .load(connection)?;
+    Ok(rows.into_iter().map(TorrentRow::inflated).collect())
 }
 
 impl TorrentRow {
+    /// The row as it is read, with its dictionary as it came. One that can't be decompressed is left as
+    /// it is: it has not the hash then, and that is found out wherever dictionaries are checked.
+    pub(in crate::store) fn inflated(mut self) -> Self {
+        if self.info_deflated
+            && let Ok(info) = inflate(&self.info, self.metadata_size)
+        {
+            self.info = info;
+        }
+        self.info_deflated = false;
+        self
+    }
+
     /// The next page after the row with this id.
     pub(in crate::store) fn page_after(
         connection: &mut Connection,
