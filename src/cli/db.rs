@@ -3,6 +3,7 @@
 mod check;
 mod export;
 mod import;
+mod import_legacy;
 mod migrate;
 mod prune;
 
@@ -40,6 +41,7 @@ enum Command {
     Prune(prune::Args),
     Export(export::Args),
     Import(import::Args),
+    ImportLegacy(import_legacy::Args),
 }
 
 /// Why a command ended before its work was done.
@@ -135,6 +137,7 @@ fn execute(command: Command, work: &Work) -> Exit {
         Command::Prune(args) => prune::run(args, work),
         Command::Export(args) => export::run(args, work),
         Command::Import(args) => import::run(args, work),
+        Command::ImportLegacy(args) => import_legacy::run(&args, work),
     };
     match done {
         Ok(exit) => exit,

@@ -160,7 +160,7 @@ impl Database {
         ] {
             if let Some(kept) = kept {
                 let until = options.now_ms.saturating_sub(millis(kept));
-                prune.table(table, (until, false), watch)?;
+                prune.table(table, (until, false), u64::MAX, watch)?;
             }
         }
         prune.batches()?;
@@ -184,11 +184,12 @@ struct Prune<'a> {
 }
 
 impl Prune<'_> {
-    /// Deletes the old rows of a table; says how many.
+    /// Deletes the old rows of a table, about `most` at most; says how many.
     fn table(
         &mut self,
         table: Table,
         old: (i64, bool),
+        most: u64,
         watch: &mut Watch<'_>,
     ) -> Result<u64, DataError> {
         let rows = with_aged!(table, Rows => {
@@ -199,9 +200,9 @@ impl Prune<'_> {
                     .read(|connection| Rows::count_old(connection, before, useless))?;
                 count.unsigned_abs()
             } else if self.options.archive.is_some() {
-                self.archive_and_delete::<Rows>(table, old, watch)?
+                self.archive_and_delete::<Rows>(table, old, most, watch)?
             } else {
-                self.delete::<Rows>(table, old, watch)?
+                self.delete::<Rows>(table, old, most, watch)?
             }
         }, else 0);
         if rows > 0 {
@@ -215,6 +216,7 @@ impl Prune<'_> {
         &mut self,
         table: Table,
         old: (i64, bool),
+        most: u64,
         watch: &mut Watch<'_>,
     ) -> Result<u64, DataError> {
         let mut deleted = 0;
@@ -233,6 +235,9 @@ impl Prune<'_> {
             after = Some(last.clone());
             deleted += page.len() as u64;
             watch.step(table.as_str(), deleted)?;
+            if deleted >= most {
+                return Ok(deleted);
+            }
         }
     }
 
@@ -241,6 +246,7 @@ impl Prune<'_> {
         &mut self,
         table: Table,
         old: (i64, bool),
+        most: u64,
         watch: &mut Watch<'_>,
     ) -> Result<u64, DataError>
     where
@@ -270,6 +276,9 @@ impl Prune<'_> {
                 written += 1;
             }
             watch.step("rows archived", written)?;
+            if written >= most {
+                break;
+            }
         }
         if written == 0 {
             return Ok(0);
@@ -334,7 +343,7 @@ impl Prune<'_> {
                 let Some(until) = self.oldest(table, useless, wanted)? else {
                     break;
                 };
-                let gone = self.table(table, (until, useless), watch)?;
+                let gone = self.table(table, (until, useless), wanted, watch)?;
                 if gone == 0 {
                     break;
                 }

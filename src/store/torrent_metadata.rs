@@ -11,7 +11,7 @@
 //! | `pieces_count`, `files_count` | how many |
 //! | `private` | BEP 27 |
 //! | `trackers` | JSON list of URLs, from the magnet |
-//! | `source` | the `source` key of the info dictionary, or empty |
+//! | `source` | the `source` key of the info dictionary, or empty; while it is pending, where another program heard of it |
 //! | `arm`, `peer` | which arm got it, and from whom, where one peer gave it |
 //! | `discovered_at` | start of the first attempt of the first time it was resolved |
 //! | `resolved_at`, `last_seen_at` | when it was resolved last; when it was last seen |

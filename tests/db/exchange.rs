@@ -77,7 +77,7 @@ fn one_table_can_be_exported() {
 #[test]
 fn a_pending_torrent_becomes_valid_and_keeps_when_it_was_discovered() {
     let home = Home::new();
-    home.record(vec![resolved(1, 50_000)]);
+    home.record(vec![resolved(1, 150 * crate::fixture::DAY)]);
     home.sql(&format!(
         "UPDATE torrent_metadata SET info = x'', metadata_size = 0, validation_status = 'pending',
              discovered_at = 5, trackers = '[\"udp://old.example:1\"]' WHERE infohash = x'{}'",
@@ -87,7 +87,10 @@ fn a_pending_torrent_becomes_valid_and_keeps_when_it_was_discovered() {
         assert_eq!(store.torrent(&hash(1)).await, Ok(None));
         let counts = store.counts().await.unwrap();
         assert_eq!((counts.torrents, counts.pending), (0, 1));
-        store.record(resolved(1, 90_000)).await.unwrap();
+        store
+            .record(resolved(1, 200 * crate::fixture::DAY))
+            .await
+            .unwrap();
         let stored = store.torrent(&hash(1)).await.unwrap().unwrap();
         assert_eq!(stored.info, dictionary(1));
         assert_eq!(stored.discovered_at_ms, 5);
@@ -174,7 +177,7 @@ fn libtorrent_reads_the_torrent_files() {
     let script = "import libtorrent, sys\n\
                   for path in sys.argv[1:]: print(libtorrent.torrent_info(path).info_hash())";
     let paths = (0..3).map(|number| out.join(format!("{}.torrent", hash(number))));
-    let said = std::process::Command::new("python3")
+    let said = std::process::Command::new("/usr/bin/python3")
         .args(["-c", script])
         .args(paths)
         .output()

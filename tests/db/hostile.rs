@@ -67,7 +67,7 @@ fn each_malformed_line_is_named_and_the_others_are_taken() {
         (11, "written in another way"),
         (12, "attempts is -1"),
         (13, "unknown reason `made up`"),
-        (14, "recursion"),
+        (14, "invalid type"),
     ] {
         let place = format!("left out stdin:{line}: ");
         let said = run.stderr.lines().find(|text| text.contains(&place));

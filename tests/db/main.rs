@@ -12,5 +12,7 @@ mod check;
 mod exchange;
 mod fixture;
 mod hostile;
+mod legacy;
+mod mariadb;
 mod prune;
 mod schema;

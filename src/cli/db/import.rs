@@ -46,8 +46,8 @@ pub(super) fn run(args: Args, work: &Work) -> Result<Exit, Failure> {
             .try_for_each(|from| take(&mut importer, from, watch))
     });
     // What was read before an error is taken, too.
-    let imported = importer.finish()?;
-    for (table, taking) in &imported.tables {
+    let taken = importer.finish()?;
+    for (table, taking) in &taken.tables {
         print(format_args!(
             "{}: {} added, {} updated, {} were there",
             table.as_str(),
@@ -56,11 +56,11 @@ pub(super) fn run(args: Args, work: &Work) -> Result<Exit, Failure> {
             taking.unchanged
         ))?;
     }
-    if imported.refused > 0 {
-        say(format_args!("left out {} lines or files", imported.refused));
+    if taken.refused > 0 {
+        say(format_args!("left out {} lines or files", taken.refused));
     }
     read?;
-    Ok(if args.strict && imported.refused > 0 {
+    Ok(if args.strict && taken.refused > 0 {
         Exit::Usage
     } else {
         Exit::Done

@@ -105,14 +105,11 @@ impl Database {
 }
 
 /// Gives all rows to `work`, a page at a time.
-pub(in crate::store) fn each_page<R: Keyed>(
+fn each_page<R: Keyed + Clone>(
     connection: &mut Connection,
     target: &Target,
     mut work: impl FnMut(Vec<R>) -> Result<(), DataError>,
-) -> Result<(), DataError>
-where
-    R: Clone,
-{
+) -> Result<(), DataError> {
     let mut after: Option<R> = None;
     loop {
         let page =
