@@ -37,7 +37,7 @@ fn files(path: &Path, part: &str) -> Vec<PathBuf> {
 }
 
 /// Returns once the journals of this store are empty.
-async fn replayed(store: &Store) {
+pub(super) async fn replayed(store: &Store) {
     while store.health().journal_records > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -45,7 +45,7 @@ async fn replayed(store: &Store) {
 
 /// Each record made by [`resolved`] is there once: its torrent, its attempts, and what its peers
 /// are known by.
-async fn assert_each_once(store: &Store, numbers: impl Iterator<Item = u32>) {
+pub(super) async fn assert_each_once(store: &Store, numbers: impl Iterator<Item = u32>) {
     let numbers: Vec<u32> = numbers.collect();
     for number in &numbers {
         let found = store.torrent(&hash(*number)).await.unwrap();
@@ -73,9 +73,9 @@ async fn left_behind(path: &Path, records: Vec<Record>) -> PathBuf {
     }
     store.close().await;
     other.batch_execute("COMMIT").unwrap();
-    let journals = files(path, ".spill-");
+    let mut journals = files(path, ".spill-");
     assert_eq!(journals.len(), 1, "{journals:?}");
-    journals[0].clone()
+    journals.remove(0)
 }
 
 #[tokio::test]
