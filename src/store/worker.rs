@@ -194,6 +194,7 @@ impl Worker {
                 self.said.full = false;
                 self.said.unwritable = false;
                 self.say_away();
+                self.tell_health();
             }
             Err(SpillError::Full) => {
                 if !std::mem::replace(&mut self.said.full, true) {

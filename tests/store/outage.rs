@@ -426,6 +426,9 @@ async fn child_spills_until_it_is_killed() {
     let path = std::env::var_os(processes::CHILD_PATH).expect("only a parent starts this");
     let store = open_with(Path::new(&path), &hasty());
     println!("\nopened");
+    while !Path::new(&path).with_extension("locked").exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let mut first = 0;
     loop {
         let numbers = first..first + 10;
@@ -454,6 +457,7 @@ async fn what_was_acknowledged_into_a_journal_survives_kill_9() {
         let line = line.unwrap();
         if line == "opened" {
             other = Some(lock(&path));
+            fs::write(path.with_extension("locked"), "").unwrap();
         } else if let Some(number) = line.strip_prefix("stored ") {
             acknowledged.insert(number.parse::<u32>().unwrap());
             if acknowledged.len() == 300 {
