@@ -3,16 +3,21 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::migration::{Migration as _, MigrationSource};
+use diesel::migration::{Migration, MigrationSource as _};
 use diesel::prelude::*;
-use diesel::r2d2::{ManageConnection, Pool, R2D2Connection as _};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection as _};
 use diesel::sqlite::Sqlite;
 use diesel_migrations::MigrationHarness as _;
 
 pub(super) use self::multi::AnyConnection as Connection;
 use super::schema::__diesel_schema_migrations;
 use super::url::StoreUrl;
-use super::{StoreError, StoreOptions, failed_torrent, sqlite};
+use super::{StoreError, StoreOptions, failed_torrent, mysql, postgres, sqlite};
+
+/// The longest that a server may take to answer when we connect.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that a server may take to answer one query.
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A pool of connections to read with.
 pub(super) type ReadPool = Pool<Readers>;
@@ -45,6 +50,25 @@ pub(super) struct Target {
 #[derive(Clone, Debug)]
 enum Server {
     Sqlite(sqlite::Target),
+    Mysql(mysql::Target),
+    Postgres(postgres::Target),
+}
+
+/// Why a connection could not be made.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is known already.
+    Known(StoreError),
+    /// What the database or its client's library said.
+    Message(String),
+    /// A statement failed.
+    Statement(diesel::result::Error),
+}
+
+impl From<diesel::result::Error> for Fault {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Statement(error)
+    }
 }
 
 impl Target {
@@ -52,6 +76,8 @@ impl Target {
     pub(super) fn prepare(url: &StoreUrl, options: &StoreOptions) -> Result<Self, StoreError> {
         let server = match url {
             StoreUrl::Sqlite(path) => Server::Sqlite(sqlite::Target::prepare(path, options)?),
+            StoreUrl::Mysql(url) => Server::Mysql(mysql::Target::prepare(url)?),
+            StoreUrl::Postgres(url) => Server::Postgres(postgres::Target::prepare(url)?),
         };
         Ok(Self {
             database: url.to_string(),
@@ -70,24 +96,47 @@ impl Target {
 
     /// The error for what diesel says.
     pub(super) fn error(&self, error: &diesel::result::Error) -> StoreError {
-        StoreError::new(&self.database, error)
+        StoreError::new(&self.database, error, |message| self.message(message))
+    }
+
+    /// The error for what the database says.
+    pub(super) fn message(&self, message: &str) -> StoreError {
+        let database = self.database.clone();
+        match &self.server {
+            Server::Sqlite(_) => sqlite::error(database, message),
+            Server::Mysql(_) => mysql::error(database, message),
+            Server::Postgres(_) => postgres::error(database, message),
+        }
+    }
+
+    fn fault(&self, fault: Fault) -> StoreError {
+        match fault {
+            Fault::Known(error) => error,
+            Fault::Message(message) => self.message(&message),
+            Fault::Statement(error) => self.error(&error),
+        }
     }
 
     /// A connection that may write.
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
-        let connected = match &self.server {
-            Server::Sqlite(target) => target.connect(self.busy_timeout).map(Connection::Sqlite),
-        };
-        connected.map_err(|error| StoreError::from_connecting(&self.database, &error))
+        let timeout = self.busy_timeout;
+        match &self.server {
+            Server::Sqlite(target) => target.connect(timeout).map(Connection::Sqlite),
+            Server::Mysql(target) => target.connect(timeout).map(Connection::Mysql),
+            Server::Postgres(target) => target.connect(timeout).map(Connection::Postgres),
+        }
+        .map_err(|fault| self.fault(fault))
     }
 
     /// A connection that can't write.
-    fn connect_to_read(&self) -> Result<Connection, ConnectionError> {
+    fn connect_to_read(&self) -> Result<Connection, StoreError> {
+        let timeout = self.busy_timeout;
         match &self.server {
-            Server::Sqlite(target) => target
-                .connect_to_read(self.busy_timeout)
-                .map(Connection::Sqlite),
+            Server::Sqlite(target) => target.connect_to_read(timeout).map(Connection::Sqlite),
+            Server::Mysql(target) => target.connect_to_read(timeout).map(Connection::Mysql),
+            Server::Postgres(target) => target.connect_to_read(timeout).map(Connection::Postgres),
         }
+        .map_err(|fault| self.fault(fault))
     }
 
     /// Connects, refuses what is not ours, and runs the migrations. Afterwards it is known that writing
@@ -98,18 +147,32 @@ impl Target {
         if let Connection::Sqlite(sqlite) = &mut connection {
             self.while_locked(|| sqlite::use_log(sqlite).map_err(|error| self.error(&error)))?;
         }
+        self.run_migrations(&mut connection)?;
+        Ok(connection)
+    }
+
+    fn run_migrations(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        if let Connection::Mysql(mysql) = connection {
+            mysql::migrate(mysql, self.busy_timeout).map_err(|fault| self.fault(fault))?;
+        }
         // In one transaction, so that of two processes on a new file only one runs them.
         let mut failure = None;
-        write_transaction(&mut connection, |connection| {
-            if let Err(error) = run_migrations(connection) {
-                failure = Some(StoreError::from_message(&self.database, &error));
+        write_transaction(connection, |connection| {
+            let run = match connection {
+                Connection::Sqlite(sqlite) => sqlite.run_pending_migrations(sqlite::MIGRATIONS),
+                Connection::Postgres(postgres) => {
+                    postgres.run_pending_migrations(postgres::MIGRATIONS)
+                }
+                Connection::Mysql(_) => Ok(Vec::new()),
+            };
+            if let Err(error) = run {
+                failure = Some(self.message(&error.to_string()));
                 return Err(diesel::result::Error::RollbackTransaction);
             }
             // On a read-only file SQLite lets the transaction begin, and refuses only a write.
             failed_torrent::delete(connection, &[Vec::new()])
         })
-        .map_err(|error| failure.unwrap_or_else(|| self.error(&error)))?;
-        Ok(connection)
+        .map_err(|error| failure.unwrap_or_else(|| self.error(&error)))
     }
 
     /// Refuses databases of other programs and of newer ones, before anything is changed in them.
@@ -132,6 +195,14 @@ impl Target {
             .load(connection)
             .map_err(|error| self.error(&error))?;
         let known = known_versions();
+        if applied
+            .first()
+            .is_some_and(|first| known.first() != Some(first))
+        {
+            return Err(StoreError::Foreign {
+                database: self.database.clone(),
+            });
+        }
         match applied.into_iter().find(|version| !known.contains(version)) {
             Some(version) => Err(StoreError::Newer {
                 database: self.database.clone(),
@@ -156,13 +227,37 @@ impl Target {
         }
     }
 
+    /// A connection to read with, as soon as one is free and works.
+    pub(super) fn checkout(
+        &self,
+        readers: &ReadPool,
+    ) -> Result<PooledConnection<Readers>, StoreError> {
+        readers.get().map_err(|error| match error.to_string() {
+            // Where the pool could not connect, it tells that too, after this.
+            said if said.contains(": ") => match self.message(&said) {
+                StoreError::Statement { detail, .. } => StoreError::Unreachable {
+                    database: self.database.clone(),
+                    detail,
+                },
+                error => error,
+            },
+            detail => StoreError::Busy {
+                database: self.database.clone(),
+                detail,
+            },
+        })
+    }
+
     /// A pool of connections that can't write.
     pub(super) fn read_pool(&self, options: &StoreOptions) -> ReadPool {
         Pool::builder()
             .max_size(options.readers.max(1))
             .min_idle(Some(0))
             .connection_timeout(options.read_timeout)
-            .test_on_check_out(false)
+            // A server may have closed a connection since it was used last; a file has not.
+            .test_on_check_out(!matches!(self.server, Server::Sqlite(_)))
+            // The error comes back from `get`.
+            .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
             .build_unchecked(Readers(self.clone()))
     }
 }
@@ -173,16 +268,14 @@ pub(super) struct Readers(Target);
 
 impl ManageConnection for Readers {
     type Connection = Connection;
-    type Error = diesel::r2d2::Error;
+    type Error = StoreError;
 
-    fn connect(&self) -> Result<Connection, Self::Error> {
-        self.0
-            .connect_to_read()
-            .map_err(diesel::r2d2::Error::ConnectionError)
+    fn connect(&self) -> Result<Connection, StoreError> {
+        self.0.connect_to_read()
     }
 
-    fn is_valid(&self, connection: &mut Connection) -> Result<(), Self::Error> {
-        connection.ping().map_err(diesel::r2d2::Error::QueryError)
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        connection.ping().map_err(|error| self.0.error(&error))
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
@@ -198,9 +291,8 @@ pub(super) fn write_transaction<T>(
     use diesel::connection::TransactionManager as _;
     match connection {
         Connection::Sqlite(sqlite) => sqlite::begin_immediate(sqlite)?,
-        Connection::Mysql(_) | Connection::Postgres(_) => {
-            Connection::begin_transaction(connection)?;
-        }
+        Connection::Mysql(mysql) => mysql::begin_write(mysql)?,
+        Connection::Postgres(postgres) => postgres::begin_write(postgres)?,
     }
     match work(connection) {
         Ok(done) => {
@@ -222,24 +314,18 @@ pub(super) fn checkpoint(connection: &mut Connection) -> QueryResult<()> {
     }
 }
 
-fn run_migrations(connection: &mut Connection) -> Result<(), String> {
-    let run = match connection {
-        Connection::Sqlite(sqlite) => sqlite.run_pending_migrations(sqlite::MIGRATIONS).map(drop),
-        Connection::Mysql(_) | Connection::Postgres(_) => Ok(()),
-    };
-    run.map_err(|error| error.to_string())
-}
-
 fn table_names(connection: &mut Connection) -> QueryResult<Vec<String>> {
     match connection {
         Connection::Sqlite(sqlite) => sqlite::table_names(sqlite),
-        Connection::Mysql(_) | Connection::Postgres(_) => Ok(Vec::new()),
+        Connection::Mysql(mysql) => mysql::table_names(mysql),
+        Connection::Postgres(postgres) => postgres::table_names(postgres),
     }
 }
 
 /// The versions of all migrations in this program, which are the same for each database.
 fn known_versions() -> Vec<String> {
-    let migrations = MigrationSource::<Sqlite>::migrations(&sqlite::MIGRATIONS).unwrap_or_default();
+    let migrations: Vec<Box<dyn Migration<Sqlite>>> =
+        sqlite::MIGRATIONS.migrations().unwrap_or_default();
     migrations
         .iter()
         .map(|migration| migration.name().version().to_string())

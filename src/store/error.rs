@@ -1,10 +1,11 @@
 //! What can go wrong with the store, told apart so that each message says what to do.
 
-use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::url::StoreUrlError;
 
-/// Why the store could not be opened, read or written. `database` is its path.
+/// Why the store could not be opened, read or written. `database` is its path,
+/// or its URL without the password.
 ///
 /// It is `Clone` since one failed commit answers every record of its batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +44,8 @@ pub enum StoreError {
     },
     /// The file, its directory or its file system is read-only.
     #[error(
-        "the database `{database}` is read-only: make the file and its directory writable, \
-         or give another path"
+        "the database `{database}` is read-only: make the file and its directory (or the server) \
+         writable, or give another one"
     )]
     ReadOnly {
         /// The path.
@@ -53,11 +54,78 @@ pub enum StoreError {
     /// Another process held the write lock until the timeout.
     #[error(
         "the database `{database}` is locked by another process: wait until that has ended, \
-         or give this one a path of its own"
+         or give this one a database of its own"
     )]
     Locked {
         /// The path.
         database: String,
+    },
+    /// The server cannot be reached, or does not answer.
+    #[error(
+        "cannot reach the server of the database `{database}` ({detail}): \
+         check that it runs, its host and its port"
+    )]
+    Unreachable {
+        /// The database.
+        database: String,
+        /// What was said.
+        detail: String,
+    },
+    /// The connection to the server broke.
+    #[error("the connection to the database `{database}` was lost ({detail}): check the server")]
+    ConnectionLost {
+        /// The database.
+        database: String,
+        /// What was said.
+        detail: String,
+    },
+    /// Wrong user or password, or missing privileges.
+    #[error(
+        "the server refuses access to the database `{database}` ({detail}): check user and password, \
+         which METAFETCH_STORE_PASSWORD or `?password_file=PATH` may give, and the user's privileges"
+    )]
+    AccessDenied {
+        /// The database.
+        database: String,
+        /// What the server said.
+        detail: String,
+    },
+    /// The server has no database of this name.
+    #[error(
+        "there is no database `{database}` on the server: make it, as its administrator, by {command}"
+    )]
+    NoDatabase {
+        /// The database.
+        database: String,
+        /// How to make one.
+        command: String,
+    },
+    /// The connection could not be encrypted as it should be.
+    #[error(
+        "no encrypted connection to the database `{database}` ({detail}): give the authority that \
+         signed the server's certificate with `tls_ca=PATH`, or another `tls=`"
+    )]
+    Tls {
+        /// The database.
+        database: String,
+        /// What was said.
+        detail: String,
+    },
+    /// The server is too old, or set in a way that it cannot be used.
+    #[error("the server of the database `{database}` cannot be used: {detail}")]
+    Unsuitable {
+        /// The database.
+        database: String,
+        /// Why not, and what to do.
+        detail: String,
+    },
+    /// The file with the password cannot be read.
+    #[error("cannot read the password file `{path}` ({detail}): check its path and permissions")]
+    PasswordFile {
+        /// The path.
+        path: String,
+        /// What the system said.
+        detail: String,
     },
     /// The file is something else than a SQLite database.
     #[error("`{database}` is no SQLite database: give another path, or move that file away")]
@@ -66,7 +134,7 @@ pub enum StoreError {
         database: String,
     },
     /// The database has tables, but none of ours.
-    #[error("`{database}` is the database of another program: give another path")]
+    #[error("`{database}` is the database of another program: give another one")]
     Foreign {
         /// The path.
         database: String,
@@ -85,7 +153,7 @@ pub enum StoreError {
     /// A migration was run that this program does not know.
     #[error(
         "the database `{database}` has schema version {version}, which is newer than this \
-         program: use the newer program, or give another path"
+         program: use the newer program, or give another database"
     )]
     Newer {
         /// The path.
@@ -144,12 +212,33 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The error for what diesel says of `database`.
-    pub(super) fn new(database: &str, error: &DieselError) -> Self {
+    /// The error for what diesel says of `database`; `said` is for what the database itself says.
+    pub(super) fn new(
+        database: &str,
+        error: &DieselError,
+        said: impl FnOnce(&str) -> Self,
+    ) -> Self {
         match error {
             DieselError::SerializationError(error) | DieselError::DeserializationError(error) => {
                 Self::Value(error.to_string())
             }
+            DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => {
+                Self::Locked {
+                    database: database.to_owned(),
+                }
+            }
+            DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => {
+                Self::ReadOnly {
+                    database: database.to_owned(),
+                }
+            }
+            DieselError::DatabaseError(
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                information,
+            ) => Self::ConnectionLost {
+                database: database.to_owned(),
+                detail: information.message().trim().to_owned(),
+            },
             DieselError::DatabaseError(kind, information)
                 if !matches!(kind, DatabaseErrorKind::Unknown) =>
             {
@@ -158,40 +247,7 @@ impl StoreError {
                     detail: information.message().to_owned(),
                 }
             }
-            error => Self::from_message(database, &error.to_string()),
-        }
-    }
-
-    /// The error for a connection to `database` that could not be made.
-    pub(super) fn from_connecting(database: &str, error: &ConnectionError) -> Self {
-        match error {
-            ConnectionError::CouldntSetupConfiguration(error) => Self::new(database, error),
-            error => Self::from_message(database, &error.to_string()),
-        }
-    }
-
-    /// The error for a message of SQLite. Diesel does not pass its result codes on, but the texts of
-    /// `sqlite3_errstr` are as stable as the codes.
-    pub(super) fn from_message(database: &str, message: &str) -> Self {
-        let database = database.to_owned();
-        let detail = message.to_owned();
-        let says = |text: &str| message.contains(text);
-        if says("is locked") {
-            Self::Locked { database }
-        } else if says("readonly database") {
-            Self::ReadOnly { database }
-        } else if says("file is not a database") {
-            Self::NotADatabase { database }
-        } else if says("malformed") {
-            Self::Corrupt { database, detail }
-        } else if says("disk is full") {
-            Self::Full { database }
-        } else if says("unable to open database") {
-            Self::CannotOpen { database, detail }
-        } else if says("disk I/O error") {
-            Self::Io { database, detail }
-        } else {
-            Self::Statement { database, detail }
+            error => said(&error.to_string()),
         }
     }
 
@@ -212,6 +268,8 @@ impl StoreError {
                 | Self::CannotOpen { .. }
                 | Self::Busy { .. }
                 | Self::Journal { .. }
+                | Self::Unreachable { .. }
+                | Self::ConnectionLost { .. }
         )
     }
 }

@@ -9,13 +9,15 @@
 //!
 //! The row goes when the hash is resolved.
 
+use std::borrow::Cow;
+
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
 use super::schema::failed_torrent as table;
 use super::upsert;
-use super::value::{self, DETAIL_CHARS, bounded, keys, unsigned};
+use super::value::{self, DETAIL_CHARS, keys, text, unsigned};
 use crate::torrent::{Infohash, Phase, Reason};
 
 /// Why a hash could not be resolved, and when to try again.
@@ -41,7 +43,7 @@ pub(super) struct FailedRow<'a> {
     infohash: &'a [u8],
     reason: &'static str,
     phase: &'static str,
-    detail: &'a str,
+    detail: Cow<'a, str>,
     failures: i64,
     failed_at: i64,
     retry_at: i64,
@@ -57,7 +59,7 @@ pub(super) fn put(
         infohash: infohash.as_bytes(),
         reason: failed.reason.as_str(),
         phase: failed.phase.as_str(),
-        detail: bounded(&failed.detail, DETAIL_CHARS),
+        detail: text(&failed.detail, DETAIL_CHARS),
         failures: failed.failures.into(),
         failed_at: failed.failed_at_ms,
         retry_at: failed.retry_at_ms,

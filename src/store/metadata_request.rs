@@ -21,14 +21,16 @@
 //! from the history when it is needed), and flags for the extension protocol (`phase` and `outcome`
 //! say it).
 
+use std::borrow::Cow;
+
 use diesel::dsl::max;
 use diesel::prelude::*;
 
 use super::connection::Connection;
 use super::schema::metadata_request as table;
+use super::upsert::insert_rows;
 use super::value::{
-    self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded, clamped, keys, millis,
-    unsigned,
+    self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, clamped, keys, millis, text, unsigned,
 };
 use crate::history::Attempt;
 use crate::torrent::{Infohash, PeerAddr, Reason};
@@ -38,8 +40,11 @@ pub(super) fn outcome_name(attempt: &Attempt) -> &'static str {
     attempt.outcome.map_or(DELIVERED, Reason::as_str)
 }
 
+/// Rows of one statement on a server.
+const CHUNK: usize = 500;
+
 #[derive(Insertable)]
-#[diesel(table_name = table)]
+#[diesel(table_name = table, treat_none_as_default_value = false)]
 struct AttemptRow<'a> {
     infohash: &'a [u8],
     peer_ip: String,
@@ -50,13 +55,13 @@ struct AttemptRow<'a> {
     duration_ms: i64,
     phase: &'static str,
     outcome: &'static str,
-    detail: &'a str,
+    detail: Cow<'a, str>,
     metadata_size: Option<i64>,
-    client: Option<&'a str>,
+    client: Option<Cow<'a, str>>,
     transport: &'static str,
     encrypted: bool,
     connect_ms: Option<i64>,
-    why: &'a str,
+    why: Cow<'a, str>,
 }
 
 /// Adds the attempts at a hash.
@@ -65,30 +70,29 @@ pub(super) fn insert(
     infohash: &Infohash,
     attempts: &[Attempt],
 ) -> QueryResult<()> {
-    for attempt in attempts {
+    let rows = attempts.iter().map(|attempt| {
         let client = attempt.client.as_deref();
-        diesel::insert_into(table::table)
-            .values(AttemptRow {
-                infohash: infohash.as_bytes(),
-                peer_ip: attempt.peer.ip().to_string(),
-                peer_port: attempt.peer.port().into(),
-                source: attempt.source.as_str(),
-                arm: attempt.way.arm.as_str(),
-                started_at: attempt.started_at_ms,
-                duration_ms: millis(attempt.duration),
-                phase: attempt.phase.as_str(),
-                outcome: outcome_name(attempt),
-                detail: bounded(&attempt.detail, DETAIL_CHARS),
-                metadata_size: attempt.metadata_size.map(clamped),
-                client: client.map(|client| bounded(client, CLIENT_CHARS)),
-                transport: value::transport_name(attempt.way.transport),
-                encrypted: attempt.way.encrypted,
-                connect_ms: attempt.connect_time.map(millis),
-                why: bounded(&attempt.why, WHY_CHARS),
-            })
-            .execute(connection)?;
-    }
-    Ok(())
+        AttemptRow {
+            infohash: infohash.as_bytes(),
+            peer_ip: attempt.peer.ip().to_string(),
+            peer_port: attempt.peer.port().into(),
+            source: attempt.source.as_str(),
+            arm: attempt.way.arm.as_str(),
+            started_at: attempt.started_at_ms,
+            duration_ms: millis(attempt.duration),
+            phase: attempt.phase.as_str(),
+            outcome: outcome_name(attempt),
+            detail: text(&attempt.detail, DETAIL_CHARS),
+            metadata_size: attempt.metadata_size.map(clamped),
+            client: client.map(|client| text(client, CLIENT_CHARS)),
+            transport: value::transport_name(attempt.way.transport),
+            encrypted: attempt.way.encrypted,
+            connect_ms: attempt.connect_time.map(millis),
+            why: text(&attempt.why, WHY_CHARS),
+        }
+    });
+    let rows: Vec<AttemptRow<'_>> = rows.collect();
+    insert_rows!(connection, table::table, rows, CHUNK)
 }
 
 /// Peers that delivered this hash, the latest first.

@@ -11,11 +11,14 @@ mod error;
 mod failed_torrent;
 pub mod journal;
 mod metadata_request;
+mod mysql;
 mod peer_state;
 #[cfg(test)]
 mod plans;
+mod postgres;
 mod record;
 mod schema;
+mod server_url;
 mod sqlite;
 mod torrent_file;
 mod torrent_metadata;
@@ -35,11 +38,12 @@ pub use self::applied_batch::BatchId;
 pub use self::error::StoreError;
 pub use self::failed_torrent::FailedTorrent;
 pub use self::record::{Record, RecordResult};
+pub use self::server_url::ServerUrl;
 pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
 pub use self::writer::StoreHealth;
 
-use self::connection::{Connection, ReadPool, Target};
+use self::connection::{Connection, ReadPool, STATEMENT_TIMEOUT, Target};
 use self::writer::Writer;
 use crate::history::PeerState;
 use crate::torrent::{Infohash, PeerAddr};
@@ -103,6 +107,7 @@ pub struct Store {
     target: Target,
     readers: ReadPool,
     writer: Writer,
+    read_timeout: Duration,
 }
 
 impl std::fmt::Debug for Store {
@@ -128,6 +133,7 @@ impl Store {
             readers: target.read_pool(options),
             writer: Writer::start(&target, url, options)?,
             target,
+            read_timeout: options.read_timeout,
         })
     }
 
@@ -241,16 +247,21 @@ impl Store {
         query: impl FnOnce(&mut Connection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (readers, target) = (self.readers.clone(), self.target.clone());
+        let database = target.database.clone();
         let read = move || {
-            let mut connection = readers.get().map_err(|error| StoreError::Busy {
-                database: target.database.clone(),
-                detail: error.to_string(),
-            })?;
+            let mut connection = target.checkout(&readers)?;
             query(&mut connection).map_err(|error| target.error(&error))
         };
-        // The error is a panic of the query, or a runtime that shuts down.
-        tokio::task::spawn_blocking(read)
-            .await
-            .unwrap_or(Err(StoreError::Closed))
+        // A server that vanished in the middle of a query is not waited for: the thread stays behind.
+        let limit = self.read_timeout + 2 * STATEMENT_TIMEOUT;
+        match tokio::time::timeout(limit, tokio::task::spawn_blocking(read)).await {
+            Ok(Ok(answer)) => answer,
+            // A panic of the query, or a runtime that shuts down.
+            Ok(Err(_)) => Err(StoreError::Closed),
+            Err(_) => Err(StoreError::Unreachable {
+                database,
+                detail: format!("no answer within {} seconds", limit.as_secs()),
+            }),
+        }
     }
 }

@@ -7,6 +7,7 @@ use diesel::connection::{AnsiTransactionManager, SimpleConnection as _};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+use super::connection::Fault;
 use super::{StoreError, StoreOptions};
 
 pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -53,12 +54,16 @@ impl Target {
         })
     }
 
+    fn establish(&self) -> Result<SqliteConnection, Fault> {
+        SqliteConnection::establish(&self.path).map_err(|error| Fault::Message(error.to_string()))
+    }
+
     /// A connection that may write.
     ///
     /// `synchronous=NORMAL` with a write-ahead log: a commit survives the death of this process at
     /// any moment; a crash of the whole host may take back the last ones, but not tear one apart.
-    pub(super) fn connect(&self, busy_timeout: Duration) -> ConnectionResult<SqliteConnection> {
-        let mut connection = SqliteConnection::establish(&self.path)?;
+    pub(super) fn connect(&self, busy_timeout: Duration) -> Result<SqliteConnection, Fault> {
+        let mut connection = self.establish()?;
         let pages = self.size_limit.map(|limit| (limit / PAGE_SIZE).max(1));
         let pragmas = format!(
             "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; \
@@ -68,9 +73,7 @@ impl Target {
                 "PRAGMA max_page_count = {pages};"
             )),
         );
-        connection
-            .batch_execute(&pragmas)
-            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        connection.batch_execute(&pragmas)?;
         Ok(connection)
     }
 
@@ -78,15 +81,13 @@ impl Target {
     pub(super) fn connect_to_read(
         &self,
         busy_timeout: Duration,
-    ) -> ConnectionResult<SqliteConnection> {
-        let mut connection = SqliteConnection::establish(&self.path)?;
+    ) -> Result<SqliteConnection, Fault> {
+        let mut connection = self.establish()?;
         let pragmas = format!(
             "PRAGMA busy_timeout = {}; PRAGMA query_only = ON;",
             milliseconds(busy_timeout)
         );
-        connection
-            .batch_execute(&pragmas)
-            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        connection.batch_execute(&pragmas)?;
         Ok(connection)
     }
 }
@@ -127,6 +128,30 @@ pub(super) fn table_names(connection: &mut SqliteConnection) -> QueryResult<Vec<
         .filter(sqlite_master::kind.eq("table"))
         .select(sqlite_master::name)
         .load(connection)
+}
+
+/// The error for a message of SQLite. Diesel does not pass its result codes on, but the texts of
+/// `sqlite3_errstr` are as stable as the codes.
+pub(super) fn error(database: String, message: &str) -> StoreError {
+    let detail = message.to_owned();
+    let says = |text: &str| message.contains(text);
+    if says("is locked") {
+        StoreError::Locked { database }
+    } else if says("readonly database") {
+        StoreError::ReadOnly { database }
+    } else if says("file is not a database") {
+        StoreError::NotADatabase { database }
+    } else if says("malformed") {
+        StoreError::Corrupt { database, detail }
+    } else if says("disk is full") {
+        StoreError::Full { database }
+    } else if says("unable to open database") {
+        StoreError::CannotOpen { database, detail }
+    } else if says("disk I/O error") {
+        StoreError::Io { database, detail }
+    } else {
+        StoreError::Statement { database, detail }
+    }
 }
 
 #[cfg(test)]

@@ -8,23 +8,29 @@
 //! |---|---|
 //! | `torrent_id` | the torrent; its files are deleted with it |
 //! | `position` | 0 for the first file |
-//! | `path` | the path inside of the torrent, joined by `/`; at most 4,000 characters |
+//! | `path` | the path inside of the torrent, joined by `/`; at most 4,000 characters, with U+FFFD for NUL |
 //! | `length` | bytes |
+
+use std::borrow::Cow;
 
 use diesel::prelude::*;
 
 use super::connection::Connection;
 use super::schema::torrent_file as table;
-use super::value::{bounded, clamped, column, unsigned};
+use super::upsert::insert_rows;
+use super::value::{clamped, column, text, unsigned};
 
 const PATH_CHARS: usize = 4_000;
 
+/// Rows of one statement: 16 MB, where each path is as long as it may be, would be too much for a server.
+const CHUNK: usize = 250;
+
 #[derive(Insertable)]
-#[diesel(table_name = table)]
+#[diesel(table_name = table, treat_none_as_default_value = false)]
 struct FileRow<'a> {
     torrent_id: i64,
     position: i64,
-    path: &'a str,
+    path: Cow<'a, str>,
     length: i64,
 }
 
@@ -34,17 +40,16 @@ pub(super) fn insert(
     torrent_id: i64,
     files: &[(String, u64)],
 ) -> QueryResult<()> {
-    for (position, (path, length)) in (0..).zip(files) {
-        diesel::insert_into(table::table)
-            .values(FileRow {
-                torrent_id,
-                position: clamped(position),
-                path: bounded(path, PATH_CHARS),
-                length: column(*length, "the length of a file")?,
-            })
-            .execute(connection)?;
-    }
-    Ok(())
+    let rows = (0..).zip(files).map(|(position, (path, length))| {
+        Ok(FileRow {
+            torrent_id,
+            position: clamped(position),
+            path: text(path, PATH_CHARS),
+            length: column(*length, "the length of a file")?,
+        })
+    });
+    let rows: Vec<FileRow<'_>> = rows.collect::<QueryResult<_>>()?;
+    insert_rows!(connection, table::table, rows, CHUNK)
 }
 
 /// Deletes the files of a torrent.

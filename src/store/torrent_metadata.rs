@@ -5,7 +5,7 @@
 //! | `id` | for `torrent_file` |
 //! | `infohash` | SHA-1, 20 bytes; of a v2-only torrent SHA-256, 32 bytes |
 //! | `infohash_v2` | SHA-256, of v2-only torrents and hybrids (BEP 52): a hybrid is found by either |
-//! | `name` | at most 1,000 characters; `info` has all of it |
+//! | `name` | at most 1,000 characters, with U+FFFD for NUL; `info` has all of it |
 //! | `size`, `piece_length`, `metadata_size` | bytes |
 //! | `pieces_count`, `files_count` | how many |
 //! | `private` | BEP 27 |
@@ -20,12 +20,14 @@
 //! which is all that peers give; the file list is `torrent_file`; what is here was verified, so there is
 //! no validation status; a quality score says nothing of a torrent that has the right hash.
 
+use std::borrow::Cow;
+
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
 use super::schema::torrent_metadata as table;
-use super::value::{bounded, clamped, column, fits, keys, senseless, unsigned};
+use super::value::{bounded, clamped, column, fits, keys, senseless, text, unsigned};
 use super::{StoreError, torrent_file};
 use crate::torrent::{Infohash, PeerAddr};
 
@@ -140,7 +142,7 @@ pub struct StoredTorrent {
 struct WriteRow<'a> {
     infohash: &'a [u8],
     infohash_v2: Option<Vec<u8>>,
-    name: &'a str,
+    name: Cow<'a, str>,
     size: i64,
     piece_length: i64,
     pieces_count: i64,
@@ -148,7 +150,7 @@ struct WriteRow<'a> {
     private: bool,
     metadata_size: i64,
     trackers: &'a str,
-    source: &'a str,
+    source: Cow<'a, str>,
     arm: &'a str,
     peer: Option<String>,
     discovered_at: i64,
@@ -181,7 +183,7 @@ pub(super) fn put(
     let row = WriteRow {
         infohash: identity.as_bytes(),
         infohash_v2: identity.v2().map(|v2| v2.to_vec()),
-        name: bounded(&torrent.name, NAME_CHARS),
+        name: text(&torrent.name, NAME_CHARS),
         size: column(torrent.size, "the size of the torrent")?,
         piece_length: column(torrent.piece_length, "the piece length")?,
         pieces_count: column(torrent.pieces_count, "the count of pieces")?,
@@ -189,7 +191,7 @@ pub(super) fn put(
         private: torrent.private,
         metadata_size: length(torrent.info.len()),
         trackers: &trackers,
-        source: bounded(&torrent.source, SOURCE_CHARS),
+        source: text(&torrent.source, SOURCE_CHARS),
         arm: &torrent.arm,
         peer: torrent.peer.map(|peer| peer.to_string()),
         discovered_at: first.0,

@@ -1,4 +1,5 @@
-//! Where the store is, as a user names it: `sqlite:PATH` or a plain path.
+//! Where the store is, as a user names it: `sqlite:PATH` or a plain path, or the URL of a database on a
+//! server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,12 +7,18 @@ use std::str::FromStr;
 
 use directories::ProjectDirs;
 
+use super::server_url::ServerUrl;
+
 /// Where the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreUrl {
     /// A SQLite database in this file, which is made where it is missing.
     Sqlite(PathBuf),
+    /// A database of a MySQL or MariaDB server.
+    Mysql(ServerUrl),
+    /// A database of a PostgreSQL server.
+    Postgres(ServerUrl),
 }
 
 /// Text that does not say where a store is.
@@ -20,12 +27,30 @@ pub enum StoreUrlError {
     /// An empty path, an in-memory database, a NUL.
     #[error("`{0}` names no file: give the path of the database, such as sqlite:metafetch.db")]
     NotAPath(String),
-    /// A database that this build can't open. Only the scheme is named: the rest has a password.
+    /// A URL of another kind. Only the scheme is named: the rest may have a password.
     #[error(
-        "a `{0}:` store cannot be opened, since this build knows SQLite only: \
-         give sqlite:PATH or a path"
+        "a `{0}:` store is not known: give a path, sqlite:PATH, mysql://USER@HOST/DATABASE \
+         or postgres://USER@HOST/DATABASE"
     )]
     Unsupported(String),
+    /// A URL of a server that is not whole.
+    #[error(
+        "the {scheme}:// URL is not right, since {what}: give {scheme}://USER@HOST:PORT/DATABASE"
+    )]
+    Server {
+        /// The scheme.
+        scheme: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// An option behind `?` that is none.
+    #[error("`{option}` is no option of a store's URL: there are {known}")]
+    Option {
+        /// The option.
+        option: String,
+        /// Those that there are.
+        known: String,
+    },
     /// There is no home directory to put the default store into.
     #[error("there is no home directory for the default store: give its path, or set HOME")]
     NoHome,
@@ -37,6 +62,15 @@ impl StoreUrl {
         ProjectDirs::from("", "", "metafetch")
             .map(|dirs| Self::Sqlite(dirs.data_dir().join("metafetch.db")))
             .ok_or(StoreUrlError::NoHome)
+    }
+
+    /// Whether it has a password in it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Mysql(url) | Self::Postgres(url) => url.has_password(),
+        }
     }
 }
 
@@ -55,7 +89,16 @@ impl FromStr for StoreUrl {
                         .bytes()
                         .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) =>
             {
-                return Err(StoreUrlError::Unsupported(scheme.to_ascii_lowercase()));
+                let rest = rest.strip_prefix("//").unwrap_or(rest);
+                return match scheme.to_ascii_lowercase().as_str() {
+                    "mysql" => ServerUrl::parse("mysql", rest, "socket").map(Self::Mysql),
+                    "mariadb" => ServerUrl::parse("mariadb", rest, "socket").map(Self::Mysql),
+                    "postgres" => ServerUrl::parse("postgres", rest, "host").map(Self::Postgres),
+                    "postgresql" => {
+                        ServerUrl::parse("postgresql", rest, "host").map(Self::Postgres)
+                    }
+                    other => Err(StoreUrlError::Unsupported(other.to_owned())),
+                };
             }
             _ => text,
         };
@@ -77,6 +120,7 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => path.display().fmt(f),
+            Self::Mysql(url) | Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -102,15 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_refused_by_scheme_and_without_the_password() {
-        for scheme in ["mysql", "mariadb", "postgres", "postgresql"] {
-            let error = format!("{scheme}://me:secret@db/metafetch")
-                .parse::<StoreUrl>()
-                .unwrap_err();
-            assert_eq!(error, StoreUrlError::Unsupported(scheme.to_owned()));
-            assert!(error.to_string().contains("SQLite only"));
-            assert!(!error.to_string().contains("secret"));
+    fn servers_are_told_by_their_scheme_and_without_the_password() {
+        for (scheme, mysql) in [
+            ("mysql", true),
+            ("MariaDB", true),
+            ("postgres", false),
+            ("postgresql", false),
+        ] {
+            let url: StoreUrl = format!("{scheme}://me:secret@db/metafetch")
+                .parse()
+                .unwrap();
+            assert_eq!(matches!(url, StoreUrl::Mysql(_)), mysql, "{scheme}");
+            assert!(url.has_password());
+            assert!(!format!("{url} {url:?}").contains("secret"));
         }
+        let error = "oracle://me:secret@db/a".parse::<StoreUrl>().unwrap_err();
+        assert_eq!(error, StoreUrlError::Unsupported("oracle".to_owned()));
+        assert!(!error.to_string().contains("secret"));
     }
 
     #[test]

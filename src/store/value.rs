@@ -1,6 +1,7 @@
 //! What goes into columns and comes out of them: sizes as 64-bit integers with a sign, bounded
 //! texts, enums by their names, and the bytes that a torrent may be stored under.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -46,6 +47,17 @@ pub(super) fn bounded(text: &str, chars: usize) -> &str {
         .nth(chars)
         .and_then(|(end, _)| text.get(..end))
         .unwrap_or(text)
+}
+
+/// [`bounded`], with U+FFFD for each NUL: PostgreSQL has no text with a NUL in it, and a row is to be the
+/// same in each database.
+pub(super) fn text(text: &str, chars: usize) -> Cow<'_, str> {
+    let text = bounded(text, chars);
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// A row that this program can't have written.
@@ -139,6 +151,7 @@ mod tests {
         assert_eq!(bounded("aéb", 2), "aé");
         assert_eq!(bounded("aéb", 3), "aéb");
         assert_eq!(bounded("", 3), "");
+        assert_eq!(text("a\0bc", 3), "a\u{fffd}b");
     }
 
     #[test]

@@ -2,10 +2,16 @@
 
 use super::*;
 
-#[tokio::test]
-async fn sizes_that_no_column_holds_are_refused() {
-    let (_directory, path) = directory();
-    let store = open(&path).unwrap();
+on_each_database!(
+    sizes_that_no_column_holds_are_refused,
+    every_field_comes_back,
+    a_torrent_that_is_resolved_again_stays_one,
+    failures_replace_each_other_and_leave_the_torrent,
+    attempts_add_up_by_peer_and_name_the_deliverers,
+);
+
+async fn sizes_that_no_column_holds_are_refused(place: Place) {
+    let store = place.open().unwrap();
     let huge = |torrent: ResolvedTorrent| Record {
         result: RecordResult::Resolved(Box::new(torrent)),
         ..resolved(1)
@@ -26,10 +32,8 @@ async fn sizes_that_no_column_holds_are_refused() {
     assert_eq!(store.counts().await, Ok(Counts::default()));
 }
 
-#[tokio::test]
-async fn every_field_comes_back() {
-    let (_directory, path) = directory();
-    let store = open(&path).unwrap();
+async fn every_field_comes_back(place: Place) {
+    let store = place.open().unwrap();
     let (v1, v2) = ([1; 20], [2; 32]);
     let full = ResolvedTorrent {
         infohash_v2: Some(v2),
@@ -44,7 +48,7 @@ async fn every_field_comes_back() {
             "http://a.example/\"x\"".to_owned(),
             "udp://b.example:1".to_owned(),
         ],
-        files: vec![("é/ü".to_owned(), 0), ("b".to_owned(), 7)],
+        files: vec![("é/ü 🦀 ".to_owned(), 0), ("b".to_owned(), 7)],
         arm: "libtorrent".to_owned(),
         peer: Some("[2a00::1]:6881".parse().unwrap()),
         ..torrent(Infohash::V1(v1))
@@ -65,7 +69,7 @@ async fn every_field_comes_back() {
     for asked in [Infohash::V1(v1), Infohash::V2(v2), hybrid, by_dht] {
         let stored = store.torrent(&asked).await.unwrap().unwrap();
         assert_eq!(stored.infohash, hybrid);
-        assert_eq!(stored.name, full.name);
+        assert_eq!(stored.name, "näme\u{fffd}with NUL");
         assert_eq!(stored.size, full.size);
         assert_eq!(stored.piece_length, full.piece_length);
         assert_eq!(stored.pieces_count, 77);
@@ -93,10 +97,8 @@ async fn every_field_comes_back() {
     assert_eq!(store.files(&hash(5)).await, Ok(Vec::new()));
 }
 
-#[tokio::test]
-async fn a_torrent_that_is_resolved_again_stays_one() {
-    let (_directory, path) = directory();
-    let store = open(&path).unwrap();
+async fn a_torrent_that_is_resolved_again_stays_one(place: Place) {
+    let store = place.open().unwrap();
     let v2 = Infohash::V2([2; 32]);
     let cut = Infohash::V1(v2.wire_id());
     let hybrid = ResolvedTorrent {
@@ -131,10 +133,8 @@ async fn a_torrent_that_is_resolved_again_stays_one() {
     assert_eq!((stored.discovered_at_ms, stored.resolved_at_ms), (10, 30));
 }
 
-#[tokio::test]
-async fn failures_replace_each_other_and_leave_the_torrent() {
-    let (_directory, path) = directory();
-    let store = open(&path).unwrap();
+async fn failures_replace_each_other_and_leave_the_torrent(place: Place) {
+    let store = place.open().unwrap();
     store.record(resolved(1)).await.unwrap();
     for failures in 1..=3 {
         store
@@ -156,10 +156,8 @@ async fn failures_replace_each_other_and_leave_the_torrent() {
     assert_eq!(stored.detail, "é".repeat(500));
 }
 
-#[tokio::test]
-async fn attempts_add_up_by_peer_and_name_the_deliverers() {
-    let (_directory, path) = directory();
-    let store = open(&path).unwrap();
+async fn attempts_add_up_by_peer_and_name_the_deliverers(place: Place) {
+    let store = place.open().unwrap();
     let record = |attempts| Record {
         infohash: hash(1),
         result: RecordResult::AttemptsOnly,

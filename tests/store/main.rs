@@ -6,11 +6,32 @@
     reason = "tests state what they expect by panicking, and so do the functions they share"
 )]
 
+#[path = "../databases/mod.rs"]
+mod databases;
+
+/// Makes one test for each database from a function that takes a [`Place`].
+macro_rules! on_each_database {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $test() { super::$test(super::Place::sqlite()).await })+
+        }
+        mod mariadb {
+            $(#[tokio::test] async fn $test() { super::$test(super::Place::mariadb()).await })+
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $test() { super::$test(super::Place::postgres()).await })+
+        }
+    };
+}
+
 mod contents;
 mod journal;
+mod migrating;
 mod opening;
 mod outage;
 mod processes;
+mod server_outage;
+mod servers;
 mod writing;
 
 use std::collections::HashSet;
@@ -22,8 +43,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use databases::{Database, Kind};
 use diesel::connection::SimpleConnection as _;
-use diesel::{Connection as _, SqliteConnection};
+use diesel::{Connection as _, MysqlConnection, PgConnection, SqliteConnection};
 use futures_util::future::join_all;
 use metafetch::history::Attempt;
 use metafetch::store::{
@@ -58,6 +80,91 @@ fn error(path: &Path) -> StoreError {
 /// A connection beside the store, as another process has it.
 fn raw(path: &Path) -> SqliteConnection {
     SqliteConnection::establish(path.to_str().unwrap()).unwrap()
+}
+
+/// An empty database of one kind.
+enum Place {
+    Sqlite(
+        #[allow(dead_code, reason = "removed when dropped")] TempDir,
+        PathBuf,
+    ),
+    Server(Database),
+}
+
+/// Holds what a writer needs, until it is dropped.
+#[allow(dead_code, reason = "they are held")]
+enum Lock {
+    Sqlite(SqliteConnection),
+    Mysql(MysqlConnection),
+    Postgres(PgConnection),
+}
+
+impl Place {
+    fn sqlite() -> Self {
+        let (directory, path) = directory();
+        Self::Sqlite(directory, path)
+    }
+
+    fn mariadb() -> Self {
+        Self::Server(Database::new(Kind::Mariadb))
+    }
+
+    fn postgres() -> Self {
+        Self::Server(Database::new(Kind::Postgres))
+    }
+
+    fn url(&self) -> StoreUrl {
+        match self {
+            Self::Sqlite(_, path) => StoreUrl::Sqlite(path.clone()),
+            Self::Server(database) => database.url().parse().unwrap(),
+        }
+    }
+
+    fn open(&self) -> Result<Store, StoreError> {
+        self.open_with(&impatient())
+    }
+
+    fn open_with(&self, options: &StoreOptions) -> Result<Store, StoreError> {
+        Store::open_with(&self.url(), options)
+    }
+
+    /// Runs statements in the database, as another process does.
+    fn run(&self, sql: &str) {
+        match self {
+            Self::Sqlite(_, path) => raw(path).batch_execute(sql).unwrap(),
+            Self::Server(database) => database.run(sql),
+        }
+    }
+
+    /// As another process that writes.
+    fn lock(&self) -> Lock {
+        match self {
+            Self::Sqlite(_, path) => {
+                let mut other = raw(path);
+                other.batch_execute("BEGIN IMMEDIATE").unwrap();
+                Lock::Sqlite(other)
+            }
+            Self::Server(database) => match database.server.kind {
+                Kind::Mariadb => {
+                    let mut other = MysqlConnection::establish(&database.diesel_url()).unwrap();
+                    other
+                        .batch_execute(
+                            "START TRANSACTION; \
+                             SELECT version FROM __diesel_schema_migrations FOR UPDATE",
+                        )
+                        .unwrap();
+                    Lock::Mysql(other)
+                }
+                Kind::Postgres => {
+                    let mut other = PgConnection::establish(&database.diesel_url()).unwrap();
+                    other
+                        .batch_execute("SELECT pg_advisory_lock(7882834684460495971)")
+                        .unwrap();
+                    Lock::Postgres(other)
+                }
+            },
+        }
+    }
 }
 
 fn hash(number: u32) -> Infohash {

@@ -2,19 +2,22 @@
 
 use super::*;
 
-/// A path that the process of a test reads from its environment, where it is a child of another.
+on_each_database!(
+    two_stores_make_and_share_one_database,
+    what_was_acknowledged_survives_kill_9,
+);
+
+/// A path or URL that the process of a test reads from its environment, where it is a child of another.
 pub(super) const CHILD_PATH: &str = "METAFETCH_TEST_STORE";
 
-#[test]
-fn two_stores_make_and_share_one_file() {
-    let (_directory, path) = directory();
+async fn two_stores_make_and_share_one_database(place: Place) {
     let barrier = std::sync::Barrier::new(2);
     let work = |first: u32| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
         barrier.wait();
-        let store = Store::open(&StoreUrl::Sqlite(path.clone())).unwrap();
+        let store = Store::open(&place.url()).unwrap();
         runtime.block_on(async {
             for chunk in 0..10 {
                 let numbers = (0..50).map(|number| first + chunk * 50 + number);
@@ -28,18 +31,14 @@ fn two_stores_make_and_share_one_file() {
         scope.spawn(|| work(0));
         scope.spawn(|| work(500));
     });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let counts = runtime.block_on(open(&path).unwrap().counts()).unwrap();
+    let counts = place.open().unwrap().counts().await.unwrap();
     // Peers 500 and 501 are asked by both, and counted by addition.
     assert_eq!(
         (counts.torrents, counts.attempts, counts.peers),
         (1_000, 3_000, 1_002)
     );
-    let states = runtime
-        .block_on(open(&path).unwrap().peer_states(&[peer(501)]))
-        .unwrap();
+    let store = place.open().unwrap();
+    let states = store.peer_states(&[peer(501)]).await.unwrap();
     assert_eq!(states[&peer(501)].attempts, 3);
 }
 
@@ -57,8 +56,8 @@ pub(super) fn child(program: &Path, test: &str, path: &Path) -> Command {
 #[tokio::test]
 #[ignore = "started by what_was_acknowledged_survives_kill_9"]
 async fn child_records_until_it_is_killed() {
-    let path = std::env::var_os(CHILD_PATH).expect("only a parent starts this");
-    let store = Store::open(&StoreUrl::Sqlite(path.into())).unwrap();
+    let url = std::env::var(CHILD_PATH).expect("only a parent starts this");
+    let store = Store::open(&url.parse().unwrap()).unwrap();
     let mut first = 10_000;
     loop {
         let numbers = first..first + 20;
@@ -74,16 +73,18 @@ async fn child_records_until_it_is_killed() {
     }
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_survives_kill_9() {
-    let (_directory, path) = directory();
+async fn what_was_acknowledged_survives_kill_9(place: Place) {
+    let url = match &place {
+        Place::Sqlite(_, path) => path.display().to_string(),
+        Place::Server(database) => database.url(),
+    };
     // This process writes too, so that the child's commits lie between ours.
-    let store = Store::open(&StoreUrl::Sqlite(path.clone())).unwrap();
+    let store = Store::open(&place.url()).unwrap();
     let program = std::env::current_exe().unwrap();
     let mut child = child(
         &program,
         "processes::child_records_until_it_is_killed",
-        &path,
+        Path::new(&url),
     )
     .spawn()
     .unwrap();
@@ -114,7 +115,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         acknowledged.len()
     );
     drop(store);
-    let store = open(&path).unwrap();
+    let store = place.open().unwrap();
     for number in acknowledged.into_iter().chain(0..own) {
         assert!(
             store.torrent(&hash(number)).await.unwrap().is_some(),

@@ -77,9 +77,9 @@ pub(in crate::cli) struct Args {
     /// Address to listen on; port 0 takes any [default: 0.0.0.0:0 and [::]:0] (repeatable)
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
-    /// Where results are kept: a SQLite file, or none [default: metafetch.db in the user's data
-    /// directory]
-    #[arg(long, value_name = "URL")]
+    /// Where results are kept: a SQLite file, mysql://USER@HOST/DATABASE, postgres://USER@HOST/DATABASE,
+    /// or none [default: metafetch.db in the user's data directory]
+    #[arg(long, value_name = "URL", env = STORE, hide_env_values = true)]
     store: Option<String>,
     /// Exit with 2 where a line of the input is malformed
     #[arg(long)]
@@ -88,6 +88,9 @@ pub(in crate::cli) struct Args {
     #[arg(short, long)]
     pub(super) quiet: bool,
 }
+
+/// The environment variable with the store's URL, where the command line has none.
+const STORE: &str = "METAFETCH_STORE";
 
 /// What the arguments come to.
 pub(super) struct Run {
@@ -102,10 +105,16 @@ impl Args {
     pub(super) fn store_url(&self) -> Result<Option<StoreUrl>, String> {
         match self.store.as_deref() {
             Some("none") => Ok(None),
-            Some(url) => url
-                .parse()
-                .map(Some)
-                .map_err(|error| format!("--store: {error}")),
+            Some(text) => {
+                let url: StoreUrl = text.parse().map_err(|error| format!("--store: {error}"))?;
+                if url.has_password() && std::env::var(STORE).as_deref() != Ok(text) {
+                    tracing::warn!(
+                        "the password in --store can be read in the list of processes: give it by \
+                         METAFETCH_STORE_PASSWORD or `?password_file=PATH`, or all of the URL by {STORE}"
+                    );
+                }
+                Ok(Some(url))
+            }
             None => StoreUrl::default_path()
                 .map(Some)
                 .map_err(|error| error.to_string()),
