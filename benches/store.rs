@@ -105,6 +105,7 @@ async fn write_attempts(store: &Store, random: &mut StdRng, mut count: usize) {
                 infohash: Infohash::V1(random.random()),
                 result: RecordResult::AttemptsOnly,
                 attempts: (0..size).map(|_| attempt(random)).collect(),
+                tracker_replies: Vec::new(),
                 at_ms: 1_760_000_000_000,
             });
         }
@@ -173,6 +174,7 @@ async fn size(path: &str, torrents: usize, files: usize, peers: usize) {
                 infohash: torrent.infohash,
                 result: RecordResult::Resolved(Box::new(torrent)),
                 attempts: Vec::new(),
+                tracker_replies: Vec::new(),
                 at_ms: 1_760_000_000_000,
             });
         }

@@ -273,3 +273,113 @@ fn now_ms() -> i64 {
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Attempt;
+    use crate::store::{FailedTorrent, StoreOptions, StoreUrl};
+    use crate::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Way};
+
+    fn database(directory: &tempfile::TempDir) -> Database {
+        let url = StoreUrl::Sqlite(directory.path().join("a.db"));
+        let target = Target::prepare(&url, &StoreOptions::default()).unwrap();
+        drop(target.migrate().unwrap());
+        Database::connect(target).unwrap()
+    }
+
+    fn record(port: u16) -> Record {
+        Record {
+            infohash: Infohash::V1([1; 20]),
+            result: RecordResult::Failed(FailedTorrent {
+                reason: Reason::Refused,
+                phase: Phase::Connect,
+                detail: "no".to_owned(),
+                failures: 1,
+                failed_at_ms: 2,
+                retry_at_ms: 3,
+            }),
+            attempts: vec![Attempt {
+                way: Way::plain(Arm::Direct),
+                peer: PeerAddr::new([1, 2, 3, 4].into(), port),
+                source: PeerSource::Dht,
+                started_at_ms: 1,
+                duration: Duration::from_millis(1),
+                connect_time: None,
+                phase: Phase::Connect,
+                outcome: Some(Reason::Refused),
+                detail: "no".to_owned(),
+                why: String::new(),
+                metadata_size: None,
+                client: None,
+            }],
+            tracker_replies: Vec::new(),
+            at_ms: 2,
+        }
+    }
+
+    fn attempts(database: &mut Database) -> u64 {
+        let connection = database.connection.as_mut().unwrap();
+        metadata_request::count(connection).unwrap()
+    }
+
+    fn ids(database: &mut Database) -> i64 {
+        use diesel::prelude::*;
+        let connection = database.connection.as_mut().unwrap();
+        crate::store::schema::applied_batch::table
+            .count()
+            .get_result(connection)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_batch_that_is_tried_again_is_written_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut database = database(&directory);
+        let record = record(1);
+        let id = BatchId::random();
+        for _ in 0..3 {
+            assert_eq!(database.write(id, &[&record]), Ok(vec![Ok(())]));
+            // Applied: the transaction is rolled back, and the connection is made anew.
+            database.connection = Some(database.target.connect().unwrap());
+            assert_eq!(attempts(&mut database), 1);
+        }
+        // Out of a journal as well, also among others.
+        let other = BatchId::random();
+        let batches = [(id, vec![&record]), (other, vec![&record])];
+        assert_eq!(database.replay(&batches), Ok(None));
+        assert_eq!(database.replay(&batches[..1]), Ok(Some(vec![Ok(())])));
+        assert_eq!(database.replay(&batches[1..]), Ok(Some(vec![Ok(())])));
+        assert_eq!(attempts(&mut database), 2);
+    }
+
+    #[test]
+    fn ids_go_with_the_next_batch_and_with_age() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut database = database(&directory);
+        let connection = database.connection.as_mut().unwrap();
+        let kept_ms = i64::try_from(KEPT.as_millis()).unwrap();
+        for age_ms in [kept_ms + 60_000, kept_ms - 60_000] {
+            let applied_at = now_ms() - age_ms;
+            assert!(applied_batch::insert(connection, BatchId::random(), applied_at).unwrap());
+        }
+        for port in 1..5 {
+            let record = record(port);
+            assert!(database.write(BatchId::random(), &[&record]).is_ok());
+            assert_eq!(ids(&mut database), 2, "the young one, and the last one");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_of_a_batch_is_known_when_it_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut database = database(&directory);
+        let record = record(1);
+        let refusal = StoreError::Value("as it was".to_owned());
+        let id = BatchId::random();
+        assert!(database.write(id, &[&record, &record]).is_ok());
+        let answers = vec![Ok(()), Err(refusal)];
+        database.partial = Some((id, answers.clone()));
+        assert_eq!(database.write(id, &[&record, &record]), Ok(answers));
+    }
+}

@@ -1,5 +1,7 @@
 //! The writer's thread: takes all records that wait, writes them in one transaction, and then
-//! acknowledges each.
+//! acknowledges each. It does not wait for a batch to fill: under load the next batch fills while one
+//! is written, and waiting 1 to 20 ms was measured to add that much to each write and to the throughput
+//! nothing that could be told from noise.
 //!
 //! While the database is away, it tries again with growing pauses. After a while it appends what
 //! comes to a journal, and acknowledges that; and when the database is back, it reads the journal
@@ -192,6 +194,7 @@ impl Worker {
                 self.said.full = false;
                 self.said.unwritable = false;
                 self.say_away();
+                self.tell_health();
             }
             Err(SpillError::Full) => {
                 if !std::mem::replace(&mut self.said.full, true) {

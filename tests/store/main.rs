@@ -30,6 +30,7 @@ mod migrating;
 mod opening;
 mod outage;
 mod processes;
+mod server_outage;
 mod servers;
 mod writing;
 

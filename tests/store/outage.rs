@@ -37,7 +37,7 @@ fn files(path: &Path, part: &str) -> Vec<PathBuf> {
 }
 
 /// Returns once the journals of this store are empty.
-async fn replayed(store: &Store) {
+pub(super) async fn replayed(store: &Store) {
     while store.health().journal_records > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -45,7 +45,7 @@ async fn replayed(store: &Store) {
 
 /// Each record made by [`resolved`] is there once: its torrent, its attempts, and what its peers
 /// are known by.
-async fn assert_each_once(store: &Store, numbers: impl Iterator<Item = u32>) {
+pub(super) async fn assert_each_once(store: &Store, numbers: impl Iterator<Item = u32>) {
     let numbers: Vec<u32> = numbers.collect();
     for number in &numbers {
         let found = store.torrent(&hash(*number)).await.unwrap();
@@ -73,9 +73,9 @@ async fn left_behind(path: &Path, records: Vec<Record>) -> PathBuf {
     }
     store.close().await;
     other.batch_execute("COMMIT").unwrap();
-    let journals = files(path, ".spill-");
+    let mut journals = files(path, ".spill-");
     assert_eq!(journals.len(), 1, "{journals:?}");
-    journals[0].clone()
+    journals.remove(0)
 }
 
 #[tokio::test]
@@ -426,6 +426,9 @@ async fn child_spills_until_it_is_killed() {
     let path = std::env::var_os(processes::CHILD_PATH).expect("only a parent starts this");
     let store = open_with(Path::new(&path), &hasty());
     println!("\nopened");
+    while !Path::new(&path).with_extension("locked").exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let mut first = 0;
     loop {
         let numbers = first..first + 10;
@@ -454,6 +457,7 @@ async fn what_was_acknowledged_into_a_journal_survives_kill_9() {
         let line = line.unwrap();
         if line == "opened" {
             other = Some(lock(&path));
+            fs::write(path.with_extension("locked"), "").unwrap();
         } else if let Some(number) = line.strip_prefix("stored ") {
             acknowledged.insert(number.parse::<u32>().unwrap());
             if acknowledged.len() == 300 {

@@ -153,6 +153,7 @@ impl Legacy for LegacyTorrent {
             created_by: text(&self.created_by),
             encoding: text(&self.encoding),
             info: Vec::new(),
+            info_deflated: false,
         })
     }
 
