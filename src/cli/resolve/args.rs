@@ -77,8 +77,8 @@ pub(in crate::cli) struct Args {
     /// Address to listen on; port 0 takes any [default: 0.0.0.0:0 and [::]:0] (repeatable)
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
-    /// Where results are kept: a SQLite file, mysql://USER@HOST/DATABASE, postgres://USER@HOST/DATABASE,
-    /// or none [default: metafetch.db in the user's data directory]
+    /// Where results are kept: a SQLite file, the URL of a MySQL or PostgreSQL database, or none [default:
+    /// metafetch.db in the user's data directory]
     #[arg(long, value_name = "URL", env = STORE, hide_env_values = true)]
     store: Option<String>,
     /// Exit with 2 where a line of the input is malformed
