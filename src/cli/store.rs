@@ -9,7 +9,7 @@ const STORE: &str = "METAFETCH_STORE";
 /// Which store a command works with.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
-    /// Where results are kept: a SQLite file, mysql://USER@HOST/DATABASE, postgres://USER@HOST/DATABASE,
+    /// Where results are kept: a SQLite file, the URL of a MySQL or PostgreSQL database,
     /// or none [default: metafetch.db in the user's data directory]
     #[arg(long, value_name = "URL", env = STORE, hide_env_values = true, global = true)]
     store: Option<String>,

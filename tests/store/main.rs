@@ -1,8 +1,10 @@
 //! The store as its callers see it: what is acknowledged is there, and each failure has its name.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
     reason = "tests state what they expect by panicking, and so do the functions they share"
 )]
 
