@@ -47,23 +47,23 @@ impl StoreArgs {
 
     /// Opens the store, and makes it where it is missing; `None` where nothing is to be kept.
     pub(super) fn open(&self) -> Result<Option<Store>, Stop> {
-        Ok(self.url()?.as_ref().map(Store::open).transpose()?)
+        Self::open_url(self.url()?)
+    }
+
+    fn open_url(url: Option<StoreUrl>) -> Result<Option<Store>, Stop> {
+        Ok(url.as_ref().map(Store::open).transpose()?)
     }
 
     /// Opens the store of a command that is nothing without one, and makes it where it is missing.
     pub(super) fn open_or_make(&self) -> Result<Store, Stop> {
-        self.open()?.ok_or_else(|| {
-            Stop::new(
-                Exit::Usage,
-                "this command works on the store: it can't go with `--store none`",
-            )
-        })
+        self.open()?.ok_or_else(without_store)
     }
 
     /// Opens a store that must be there already: whoever only looks, or takes away, is not helped
     /// by a new one.
     pub(super) fn open_existing(&self) -> Result<Store, Stop> {
-        if let Some(StoreUrl::Sqlite(path)) = self.url()?
+        let url = self.url()?;
+        if let Some(StoreUrl::Sqlite(path)) = &url
             && !path.exists()
         {
             return Err(Stop::new(
@@ -75,6 +75,13 @@ impl StoreArgs {
                 ),
             ));
         }
-        self.open_or_make()
+        Self::open_url(url)?.ok_or_else(without_store)
     }
+}
+
+fn without_store() -> Stop {
+    Stop::new(
+        Exit::Usage,
+        "this command works on the store: it can't go with `--store none`",
+    )
 }

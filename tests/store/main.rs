@@ -30,6 +30,7 @@ mod migrating;
 mod opening;
 mod outage;
 mod processes;
+mod questions;
 mod servers;
 mod writing;
 
