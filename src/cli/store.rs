@@ -8,6 +8,10 @@ const STORE: &str = "METAFETCH_STORE";
 
 /// Which store a command works with.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "it is the text of --help, where a URL stands as it is"
+)]
 pub(super) struct StoreArgs {
     /// Where results are kept: a SQLite file, mysql://USER@HOST/DATABASE, postgres://USER@HOST/DATABASE,
     /// or none [default: metafetch.db in the user's data directory]
@@ -47,23 +51,29 @@ impl StoreArgs {
 
     /// Opens the store, and makes it where it is missing; `None` where nothing is to be kept.
     pub(super) fn open(&self) -> Result<Option<Store>, Stop> {
-        Self::open_url(self.url()?)
-    }
-
-    fn open_url(url: Option<StoreUrl>) -> Result<Option<Store>, Stop> {
-        Ok(url.as_ref().map(Store::open).transpose()?)
+        Ok(self.url()?.as_ref().map(Store::open).transpose()?)
     }
 
     /// Opens the store of a command that is nothing without one, and makes it where it is missing.
     pub(super) fn open_or_make(&self) -> Result<Store, Stop> {
-        self.open()?.ok_or_else(without_store)
+        Ok(Store::open(&self.must_be_kept()?)?)
+    }
+
+    /// The store's URL, for a command that is nothing without one.
+    pub(super) fn must_be_kept(&self) -> Result<StoreUrl, Stop> {
+        self.url()?.ok_or_else(|| {
+            Stop::new(
+                Exit::Usage,
+                "this command works on the store: it can't go with `--store none`",
+            )
+        })
     }
 
     /// Opens a store that must be there already: whoever only looks, or takes away, is not helped
     /// by a new one.
     pub(super) fn open_existing(&self) -> Result<Store, Stop> {
-        let url = self.url()?;
-        if let Some(StoreUrl::Sqlite(path)) = &url
+        let url = self.must_be_kept()?;
+        if let StoreUrl::Sqlite(path) = &url
             && !path.exists()
         {
             return Err(Stop::new(
@@ -75,13 +85,6 @@ impl StoreArgs {
                 ),
             ));
         }
-        Self::open_url(url)?.ok_or_else(without_store)
+        Ok(Store::open(&url)?)
     }
-}
-
-fn without_store() -> Stop {
-    Stop::new(
-        Exit::Usage,
-        "this command works on the store: it can't go with `--store none`",
-    )
 }
