@@ -8,6 +8,10 @@ const STORE: &str = "METAFETCH_STORE";
 
 /// Which store a command works with.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "it is the text of --help, where a URL stands as it is"
+)]
 pub(super) struct StoreArgs {
     /// Where results are kept: a SQLite file, the URL of a MySQL or PostgreSQL database,
     /// or none [default: metafetch.db in the user's data directory]
@@ -68,7 +72,8 @@ impl StoreArgs {
     /// Opens a store that must be there already: whoever only looks, or takes away, is not helped
     /// by a new one.
     pub(super) fn open_existing(&self) -> Result<Store, Stop> {
-        if let Some(StoreUrl::Sqlite(path)) = self.url()?
+        let url = self.must_be_kept()?;
+        if let StoreUrl::Sqlite(path) = &url
             && !path.exists()
         {
             return Err(Stop::new(
@@ -80,6 +85,6 @@ impl StoreArgs {
                 ),
             ));
         }
-        self.open_or_make()
+        Ok(Store::open(&url)?)
     }
 }

@@ -32,6 +32,7 @@ mod migrating;
 mod opening;
 mod outage;
 mod processes;
+mod questions;
 mod server_outage;
 mod servers;
 mod writing;
