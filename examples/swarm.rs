@@ -182,12 +182,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if let Some(path) = &args.served {
         let is_served = |holders: &[usize]| holders.iter().any(|&at| serves.get(at) == Some(&true));
-        let served: String = torrents
+        let hashes: String = torrents
             .iter()
             .filter(|(_, holders)| is_served(holders))
             .map(|(torrent, _)| torrent.hex() + "\n")
             .collect();
-        std::fs::write(path, served)?;
+        std::fs::write(path, hashes)?;
     }
     if let Some(dht) = &dht {
         let nodes: Vec<_> = dht.bootstrap.iter().map(ToString::to_string).collect();

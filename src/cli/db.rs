@@ -136,7 +136,7 @@ fn execute(command: Command, work: &Work) -> Exit {
         Command::Check(args) => check::run(&args, work),
         Command::Prune(args) => prune::run(args, work),
         Command::Export(args) => export::run(args, work),
-        Command::Import(args) => import::run(args, work),
+        Command::Import(args) => import::run(&args, work),
         Command::ImportLegacy(args) => import_legacy::run(&args, work),
     };
     match done {

@@ -8,10 +8,6 @@ const STORE: &str = "METAFETCH_STORE";
 
 /// Which store a command works with.
 #[derive(Debug, clap::Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "it is the text of --help, where a URL stands as it is"
-)]
 pub(super) struct StoreArgs {
     /// Where results are kept: a SQLite file, the URL of a MySQL or PostgreSQL database,
     /// or none [default: metafetch.db in the user's data directory]

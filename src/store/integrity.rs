@@ -347,9 +347,9 @@ fn mend(connection: &mut Connection, id: i64) -> QueryResult<bool> {
             let peer = row.peer.as_deref().and_then(|peer| peer.parse().ok());
             let torrent = dictionary::resolved(infohash, &info, raw, trackers, (&row.arm, peer));
             let times = Times {
-                discovered_at: row.discovered_at,
-                last_seen_at: row.last_seen_at,
-                resolved_at: row.resolved_at,
+                discovered: row.discovered_at,
+                last_seen: row.last_seen_at,
+                resolved: row.resolved_at,
             };
             put_seen(connection, &torrent, times)?;
         }

@@ -22,7 +22,7 @@ pub(super) enum Taken {
 /// A torrent with its dictionary, which was checked.
 #[derive(Clone, Debug)]
 pub(super) struct Torrent {
-    pub(super) torrent: ResolvedTorrent,
+    pub(super) resolved: ResolvedTorrent,
     pub(super) times: Times,
     pub(super) comment: String,
     pub(super) created_by: String,
@@ -50,20 +50,20 @@ impl Torrents {
 /// Takes a torrent with its dictionary. The dictionary is the same wherever it comes from; of the rest,
 /// the one that was seen later wins.
 pub(super) fn torrent(connection: &mut Connection, torrent: &Torrent) -> QueryResult<Taken> {
-    let known = ids(connection, &torrent.torrent.identity())?;
+    let known = ids(connection, &torrent.resolved.identity())?;
     if let [row] = known.as_slice()
         && !row.is_pending()
-        && row.last_seen_at >= torrent.times.last_seen_at
-        && has(row, &torrent.torrent.infohash)?
+        && row.last_seen_at >= torrent.times.last_seen
+        && has(row, &torrent.resolved.infohash)?
     {
         return earlier(connection, row, torrent.times);
     }
     let resolved_at = known.iter().map(|row| row.resolved_at);
     let times = Times {
-        resolved_at: resolved_at.fold(torrent.times.resolved_at, i64::max),
+        resolved: resolved_at.fold(torrent.times.resolved, i64::max),
         ..torrent.times
     };
-    let identity = put_seen(connection, &torrent.torrent, times)?;
+    let identity = put_seen(connection, &torrent.resolved, times)?;
     failed_torrent::delete(connection, &keys(&identity))?;
     let described = [&torrent.comment, &torrent.created_by, &torrent.encoding];
     if described.iter().any(|text| !text.is_empty()) {
@@ -91,8 +91,8 @@ fn has(row: &Known, infohash: &Infohash) -> QueryResult<bool> {
 /// Notes that a torrent was known earlier or later than its row says.
 fn earlier(connection: &mut Connection, row: &Known, times: Times) -> QueryResult<Taken> {
     let (first, last) = (
-        row.discovered_at.min(times.discovered_at),
-        row.last_seen_at.max(times.last_seen_at),
+        row.discovered_at.min(times.discovered),
+        row.last_seen_at.max(times.last_seen),
     );
     if (first, last) == (row.discovered_at, row.last_seen_at) {
         return Ok(Taken::Unchanged);
@@ -107,9 +107,9 @@ fn earlier(connection: &mut Connection, row: &Known, times: Times) -> QueryResul
 pub(super) fn pending(connection: &mut Connection, row: &TorrentRow) -> QueryResult<Taken> {
     let identity = stored_identity(&row.infohash, row.infohash_v2.as_deref())?;
     let times = Times {
-        discovered_at: row.discovered_at,
-        last_seen_at: row.last_seen_at,
-        resolved_at: 0,
+        discovered: row.discovered_at,
+        last_seen: row.last_seen_at,
+        resolved: 0,
     };
     let Some(known) = ids(connection, &identity)?.into_iter().next() else {
         diesel::insert_into(table::table)

@@ -186,9 +186,9 @@ struct WriteRow<'a> {
 /// When a torrent was heard of first and last, and when it was resolved: UTC, milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
-    pub(super) discovered_at: i64,
-    pub(super) last_seen_at: i64,
-    pub(super) resolved_at: i64,
+    pub(super) discovered: i64,
+    pub(super) last_seen: i64,
+    pub(super) resolved: i64,
 }
 
 /// Makes or replaces the torrent and its files, under all of its hashes. Returns its identity.
@@ -199,9 +199,9 @@ pub(super) fn put(
     resolved_at: i64,
 ) -> QueryResult<Infohash> {
     let times = Times {
-        discovered_at,
-        last_seen_at: resolved_at,
-        resolved_at,
+        discovered: discovered_at,
+        last_seen: resolved_at,
+        resolved: resolved_at,
     };
     put_seen(connection, torrent, times)
 }
@@ -215,7 +215,7 @@ pub(super) fn put_seen(
 ) -> QueryResult<Infohash> {
     let known = ids(connection, &torrent.identity())?;
     let mut identity = torrent.identity();
-    let mut first = (times.discovered_at, times.last_seen_at);
+    let mut first = (times.discovered, times.last_seen);
     let mut trackers = torrent.trackers.clone();
     for row in &known {
         identity = merged(identity, row.identity()?);
@@ -254,7 +254,7 @@ pub(super) fn put_seen(
         peer: torrent.peer.map(|peer| peer.to_string()),
         discovered_at: first.0,
         last_seen_at: first.1,
-        resolved_at: times.resolved_at,
+        resolved_at: times.resolved,
         info: deflated.as_deref().unwrap_or(&torrent.info),
         info_deflated: deflated.is_some(),
         validation_status: VALID,

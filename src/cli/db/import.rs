@@ -29,7 +29,7 @@ pub(super) struct Args {
     strict: bool,
 }
 
-pub(super) fn run(args: Args, work: &Work) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Args, work: &Work) -> Result<Exit, Failure> {
     let mut database = work.open()?;
     let mut count = 0_u64;
     let mut refused = |refused: Refused| {

@@ -99,8 +99,7 @@ pub(super) fn run(args: Args, work: &Work) -> Result<Exit, Failure> {
     }
     let (before, after) = pruned.bytes;
     print(format_args!(
-        "the data takes {} bytes, and took {before}",
-        after
+        "the data takes {after} bytes, and took {before}"
     ))?;
     if pruned.is_above_quota {
         say(format_args!(

@@ -169,7 +169,7 @@ impl<'a> Importer<'a> {
 
     fn add(&mut self, place: String, item: Item) -> Result<(), DataError> {
         if let Item::Torrent(torrent) = &item {
-            self.batch_bytes = self.batch_bytes.saturating_add(torrent.torrent.info.len());
+            self.batch_bytes = self.batch_bytes.saturating_add(torrent.resolved.info.len());
         }
         self.batch.push((place, item));
         if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH {
@@ -250,11 +250,11 @@ fn torrent(row: TorrentRow) -> Result<Torrent, String> {
     let trackers = serde_json::from_str(&row.trackers).map_err(|error| error.to_string())?;
     let peer = row.peer.as_deref().and_then(|peer| peer.parse().ok());
     Ok(Torrent {
-        torrent: dictionary::resolved(infohash, &info, row.info, trackers, (&row.arm, peer)),
+        resolved: dictionary::resolved(infohash, &info, row.info, trackers, (&row.arm, peer)),
         times: Times {
-            discovered_at: row.discovered_at,
-            last_seen_at: row.last_seen_at,
-            resolved_at: row.resolved_at,
+            discovered: row.discovered_at,
+            last_seen: row.last_seen_at,
+            resolved: row.resolved_at,
         },
         comment: row.comment,
         created_by: row.created_by,
@@ -268,11 +268,11 @@ fn file(bytes: &[u8], now_ms: i64) -> Result<Torrent, String> {
     let info = Info::parse(raw).map_err(|error| error.to_string())?;
     let infohash = Infohash::of(raw, info.version);
     Ok(Torrent {
-        torrent: dictionary::resolved(infohash, &info, raw.to_vec(), trackers, (IMPORTED, None)),
+        resolved: dictionary::resolved(infohash, &info, raw.to_vec(), trackers, (IMPORTED, None)),
         times: Times {
-            discovered_at: now_ms,
-            last_seen_at: now_ms,
-            resolved_at: now_ms,
+            discovered: now_ms,
+            last_seen: now_ms,
+            resolved: now_ms,
         },
         comment: String::new(),
         created_by: String::new(),

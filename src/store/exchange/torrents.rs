@@ -84,11 +84,12 @@ impl Keyed for TorrentRow {
 
 impl Portable for TorrentRow {
     fn stored(&self, connection: &mut Connection) -> QueryResult<Option<Self>> {
-        table::table
+        let row: Option<Self> = table::table
             .filter(table::infohash.eq(&self.infohash))
             .select(Self::as_select())
             .first(connection)
-            .optional()
+            .optional()?;
+        Ok(row.map(Self::inflated))
     }
 
     fn insert(&self, connection: &mut Connection) -> QueryResult<()> {
