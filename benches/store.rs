@@ -12,6 +12,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
+    clippy::indexing_slicing,
     reason = "a program for who works on the store"
 )]
 
