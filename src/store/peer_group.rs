@@ -99,7 +99,8 @@ fn find(connection: &mut Connection, group: &Group) -> QueryResult<Option<GroupS
         .filter(table::kind.eq(group.kind()))
         .filter(table::name.eq(group.to_string()))
         .select(GroupRow::as_select())
-        .first(connection)
+        // Not `first`: SQLite prepares a statement with a bound `LIMIT` again each time it is bound.
+        .get_result(connection)
         .optional()?
         .map(GroupRow::into_state)
         .transpose()

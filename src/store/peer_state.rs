@@ -150,18 +150,21 @@ pub(super) fn add<'a>(
     for chunk in by_peer.chunks(CHUNK) {
         let peers: Vec<PeerAddr> = chunk.iter().map(|(peer, _)| *peer).collect();
         let mut known = known(connection, &peers)?;
-        let mut rows = Vec::with_capacity(chunk.len());
+        let (mut met, mut new) = (Vec::new(), Vec::new());
         for (peer, attempts) in chunk {
-            let mut state = known.remove(peer);
-            for attempt in attempts {
-                match &mut state {
-                    Some(state) => state.add(attempt),
-                    None => state = Some(PeerState::new(attempt)),
+            let state = known.remove(peer);
+            let rows = if state.is_some() { &mut met } else { &mut new };
+            let state = attempts.iter().fold(state, |state, attempt| match state {
+                Some(mut state) => {
+                    state.add(attempt);
+                    Some(state)
                 }
-            }
+                None => Some(PeerState::new(attempt)),
+            });
             rows.extend(state.map(|state| PeerRow::new(peer, state)));
         }
-        upsert::peer_state(connection, &rows)?;
+        upsert::peer_state(connection, &met)?;
+        upsert::new_peer_state(connection, &new)?;
     }
     Ok(())
 }
@@ -172,25 +175,24 @@ fn known(
     connection: &mut Connection,
     peers: &[PeerAddr],
 ) -> QueryResult<HashMap<PeerAddr, PeerState>> {
-    if !matches!(connection, Connection::Sqlite(_)) {
+    let Connection::Sqlite(sqlite) = connection else {
         return of_peers(connection, peers);
-    }
+    };
     let mut states = HashMap::new();
     for peer in peers {
-        states.extend(find(connection, peer)?.map(|state| (*peer, state)));
+        // Asked of SQLite itself, diesel knows the statement by its type and does not write it anew. Not
+        // with `first`: SQLite prepares a statement with a bound `LIMIT` again each time it is bound.
+        let row: Option<PeerRow> = table::table
+            .filter(table::peer_ip.eq(peer.ip().to_string()))
+            .filter(table::peer_port.eq(i32::from(peer.port())))
+            .select(PeerRow::as_select())
+            .get_result(sqlite)
+            .optional()?;
+        if let Some(row) = row {
+            states.insert(*peer, row.into_state()?.1);
+        }
     }
     Ok(states)
-}
-
-fn find(connection: &mut Connection, peer: &PeerAddr) -> QueryResult<Option<PeerState>> {
-    table::table
-        .filter(table::peer_ip.eq(peer.ip().to_string()))
-        .filter(table::peer_port.eq(i32::from(peer.port())))
-        .select(PeerRow::as_select())
-        .first(connection)
-        .optional()?
-        .map(|row| row.into_state().map(|(_, state)| state))
-        .transpose()
 }
 
 /// What is known of these peers; those never tried are missing.

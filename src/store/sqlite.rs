@@ -17,7 +17,13 @@ const PAGE_SIZE: u64 = 4096;
 
 /// KiB of the writer's page cache. Hashes and addresses fall anywhere into their indexes, so that with
 /// SQLite's default of 2 MiB each would be read anew.
-const WRITE_CACHE_KIB: u32 = 32 * 1024;
+const WRITE_CACHE_KIB: u32 = 64 * 1024;
+
+/// Pages of the write-ahead log before the writer moves them into the file: 64 MiB. A page that is
+/// changed more than once meanwhile is moved once. SQLite's default of 1,000 is less than one batch.
+const LOG_PAGES: u32 = 16_000;
+/// What a log that once was longer, since a reader held it up, is cut back to.
+const LOG_BYTES: u64 = LOG_PAGES as u64 * PAGE_SIZE;
 
 /// Where and how to connect.
 #[derive(Clone, Debug)]
@@ -67,7 +73,8 @@ impl Target {
         let pages = self.size_limit.map(|limit| (limit / PAGE_SIZE).max(1));
         let pragmas = format!(
             "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; \
-             PRAGMA cache_size = -{WRITE_CACHE_KIB}; {}",
+             PRAGMA cache_size = -{WRITE_CACHE_KIB}; PRAGMA wal_autocheckpoint = {LOG_PAGES}; \
+             PRAGMA journal_size_limit = {LOG_BYTES}; PRAGMA temp_store = MEMORY; {}",
             milliseconds(busy_timeout),
             pages.map_or_else(String::new, |pages| format!(
                 "PRAGMA max_page_count = {pages};"

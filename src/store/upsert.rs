@@ -95,8 +95,26 @@ pub(super) fn failed_torrent(connection: &mut Connection, row: &FailedRow<'_>) -
     replace!(connection, failed_torrent, failed_torrent::infohash, row)
 }
 
+/// Makes the rows of peers that were just seen not to have one. SQLite keeps a copy of each page that a
+/// `REPLACE` changes until the statement ends, and of none for an `INSERT` of one row. A server may have
+/// got such a row meanwhile, and is told what to do then.
+pub(super) fn new_peer_state(connection: &mut Connection, rows: &[PeerRow]) -> QueryResult<()> {
+    match connection {
+        Connection::Sqlite(connection) => rows.iter().try_for_each(|row| {
+            diesel::insert_into(peer_state::table)
+                .values(row)
+                .execute(connection)
+                .map(drop)
+        }),
+        Connection::Mysql(_) | Connection::Postgres(_) => peer_state(connection, rows),
+    }
+}
+
 /// Makes or replaces the rows of peers.
 pub(super) fn peer_state(connection: &mut Connection, rows: &[PeerRow]) -> QueryResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     match connection {
         Connection::Sqlite(connection) => {
             for row in rows {
