@@ -21,9 +21,9 @@ const WRITE_CACHE_KIB: u32 = 64 * 1024;
 
 /// Pages of the write-ahead log before the writer moves them into the file: 64 MiB. A page that is
 /// changed more than once meanwhile is moved once. SQLite's default of 1,000 is less than one batch.
-const LOG_PAGES: u32 = 16_000;
+const LOG_PAGES: u64 = 16_000;
 /// What a log that once was longer, since a reader held it up, is cut back to.
-const LOG_BYTES: u64 = LOG_PAGES as u64 * PAGE_SIZE;
+const LOG_BYTES: u64 = LOG_PAGES * PAGE_SIZE;
 
 /// Where and how to connect.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl Target {
         let pragmas = format!(
             "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; \
              PRAGMA cache_size = -{WRITE_CACHE_KIB}; PRAGMA wal_autocheckpoint = {LOG_PAGES}; \
-             PRAGMA journal_size_limit = {LOG_BYTES}; PRAGMA temp_store = MEMORY; {}",
+             PRAGMA journal_size_limit = {LOG_BYTES}; {}",
             milliseconds(busy_timeout),
             pages.map_or_else(String::new, |pages| format!(
                 "PRAGMA max_page_count = {pages};"
