@@ -259,7 +259,7 @@ impl<'a> Work<'a> {
     }
 
     /// Estimates one peer anew, and returns its value.
-    fn estimate(&mut self, addr: PeerAddr) -> Option<f64> {
+    pub(super) fn estimate(&mut self, addr: PeerAddr) -> Option<f64> {
         let known = self.peers.get(&addr)?;
         let estimate = self.stations.history.estimate(
             &self.wanted.infohash,
