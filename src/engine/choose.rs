@@ -38,6 +38,8 @@ pub(super) struct Room {
     pub(super) strategy: Strategy,
     /// The arm that goes first with peers of whom nothing is known.
     pub(super) first: Arm,
+    /// Whether libtorrent takes part in this hash, or can.
+    pub(super) libtorrent_works: bool,
     /// Whether this arm may try one more peer of this hash now.
     pub(super) libtorrent: bool,
     pub(super) direct: bool,
@@ -49,6 +51,7 @@ impl Room {
         Self {
             strategy,
             first: Arm::Direct,
+            libtorrent_works,
             libtorrent: libtorrent_works && strategy.uses_libtorrent(),
             direct: strategy.uses_direct(),
         }
@@ -151,16 +154,12 @@ impl Candidate<'_> {
             .way
             .filter(|way| way.encrypted || way.transport != Transport::Tcp)
             .map(|way| way.arm);
-        let may_wait = room.strategy == Strategy::Auto
-            && (self.libtorrent, self.direct) == (None, None)
-            && self.needs_libtorrent();
-        if may_wait {
+        let only_libtorrent =
+            room.strategy == Strategy::Auto && room.libtorrent_works && self.needs_libtorrent();
+        if only_libtorrent {
             // The direct arm has neither uTP nor encryption.
-            return if room.libtorrent {
-                Some((Turn::Fresh, Arm::Libtorrent, "only libtorrent can"))
-            } else {
-                None
-            };
+            let (turn, arm, _) = has_turn(Arm::Libtorrent).filter(|_| room.libtorrent)?;
+            return Some((turn, arm, "only libtorrent can"));
         }
         let arms = [wanted.unwrap_or(room.first), room.first, other(room.first)];
         let turns = arms

@@ -9,53 +9,42 @@ mod rows;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel::connection::SimpleConnection as _;
 use diesel::mysql::MysqlConnection;
 use diesel::prelude::*;
 
 use self::rows::{Count, Legacy, LegacyFile, LegacyPeer, LegacyTorrent};
-use super::connection::Connection;
+use super::connection::{Connection, Fault};
 use super::database::{DataError, Database, Watch};
 use super::schema::import_progress;
+use super::server_url::ServerUrl;
 use super::take::{Taken, Torrents, length};
+use super::{StoreUrl, mysql};
 
 /// Rows that are read and written at a time.
 const BATCH: usize = 500;
 
 /// The database of the old crawler.
-#[derive(Clone, PartialEq, Eq)]
-pub struct LegacyUrl(String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegacyUrl(ServerUrl);
 
 impl LegacyUrl {
-    /// Takes `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, with `unix_socket=PATH` behind `?` for a socket.
+    /// Takes `mysql://USER@HOST:PORT/DATABASE` as it is written for a store; the password too may come
+    /// from a file or the environment.
     pub fn new(url: &str) -> Result<Self, DataError> {
-        let is_mysql = ["mysql://", "mariadb://"]
-            .iter()
-            .find_map(|scheme| url.strip_prefix(scheme));
-        match is_mysql {
-            Some(rest) if rest.contains('/') => Ok(Self(format!("mysql://{rest}"))),
-            _ => Err(DataError::Input(
-                "the old crawler's database is named as mysql://USER:PASSWORD@HOST:PORT/DATABASE"
-                    .to_owned(),
+        match url.parse() {
+            Ok(StoreUrl::Mysql(url)) => Ok(Self(url)),
+            Ok(_) => Err(DataError::Input(
+                "the old crawler's database is named as mysql://USER@HOST:PORT/DATABASE".to_owned(),
             )),
+            Err(error) => Err(DataError::Input(error.to_string())),
         }
     }
 
-    /// For messages, and for the name of the source: without user and password.
-    fn name(&self) -> String {
-        let rest = self.0.strip_prefix("mysql://").unwrap_or_default();
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (login_host, path) = rest.split_at(end);
-        let host = login_host
-            .rsplit_once('@')
-            .map_or(login_host, |(_, host)| host);
-        format!("mysql://{host}{path}")
-    }
-}
-
-impl std::fmt::Debug for LegacyUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.name())
+    /// Whether the password stands in it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.0.has_password()
     }
 }
 
@@ -129,12 +118,18 @@ impl Database {
         rejected: &mut dyn FnMut(Rejected),
         watch: &mut Watch<'_>,
     ) -> Result<Vec<LegacyTable>, DataError> {
-        let source = url.name();
+        let source = url.0.to_string();
         let failed = |error: &dyn std::fmt::Display| DataError::Read {
             file: source.clone(),
             detail: error.to_string(),
         };
-        let mut old = MysqlConnection::establish(&url.0).map_err(|error| failed(&error))?;
+        let mut old = mysql::Target::prepare(&url.0)?
+            .establish()
+            .map_err(|fault| match fault {
+                Fault::Known(error) => error,
+                Fault::Message(message) => mysql::error(source.clone(), &message),
+                Fault::Statement(error) => mysql::error(source.clone(), &error.to_string()),
+            })?;
         // All tables as they are at one moment, and nothing of them can be written by accident.
         for statement in [
             "SET time_zone = '+00:00'",
@@ -339,17 +334,9 @@ mod tests {
 
     #[test]
     fn a_url_is_named_without_its_password() {
-        for (url, name) in [
-            ("mysql://me:p%40ss@db:3306/old", "mysql://db:3306/old"),
-            (
-                "mariadb://me@/old?unix_socket=/run/a",
-                "mysql:///old?unix_socket=/run/a",
-            ),
-            ("mysql://a@b:c@db/old", "mysql://db/old"),
-        ] {
-            assert_eq!(LegacyUrl::new(url).unwrap().name(), name);
-            assert_eq!(format!("{:?}", LegacyUrl::new(url).unwrap()), name);
-        }
+        let url = LegacyUrl::new("mysql://me:p%40ss@db:3306/old").unwrap();
+        assert_eq!(url.0.to_string(), "mysql://me@db:3306/old");
+        assert!(!format!("{url:?}").contains("p@ss") && url.has_password());
         for url in ["", "postgres://a/b", "mysql://nothing", "/var/a.db"] {
             assert!(LegacyUrl::new(url).is_err(), "{url}");
         }

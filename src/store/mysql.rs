@@ -96,20 +96,7 @@ impl Target {
 
     /// A connection that may write.
     pub(super) fn connect(&self, lock_timeout: Duration) -> Result<MysqlConnection, Fault> {
-        // The library waits for as long as the system does, which may be minutes.
-        let url = self.diesel_url.clone();
-        let (sender, connected) = std::sync::mpsc::sync_channel(1);
-        let connecting = move || {
-            let _ = sender.send(MysqlConnection::establish(&url));
-        };
-        std::thread::Builder::new()
-            .name("connect".to_owned())
-            .spawn(connecting)
-            .map_err(|error| Fault::Message(error.to_string()))?;
-        let mut connection = connected
-            .recv_timeout(CONNECT_TIMEOUT)
-            .map_err(|_| Fault::Message("Can't connect to server: it does not answer".to_owned()))?
-            .map_err(|error| Fault::Message(error.to_string()))?;
+        let mut connection = self.establish()?;
         self.check(&mut connection)?;
         connection.batch_execute(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
@@ -122,6 +109,24 @@ impl Target {
             "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}"
         ))?;
         Ok(connection)
+    }
+
+    /// A connection as the server makes it, to whatever version of it and whatever database.
+    pub(super) fn establish(&self) -> Result<MysqlConnection, Fault> {
+        // The library waits for as long as the system does, which may be minutes.
+        let url = self.diesel_url.clone();
+        let (sender, connected) = std::sync::mpsc::sync_channel(1);
+        let connecting = move || {
+            let _ = sender.send(MysqlConnection::establish(&url));
+        };
+        std::thread::Builder::new()
+            .name("connect".to_owned())
+            .spawn(connecting)
+            .map_err(|error| Fault::Message(error.to_string()))?;
+        connected
+            .recv_timeout(CONNECT_TIMEOUT)
+            .map_err(|_| Fault::Message("Can't connect to server: it does not answer".to_owned()))?
+            .map_err(|error| Fault::Message(error.to_string()))
     }
 
     /// A connection that can't write.

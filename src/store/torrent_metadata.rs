@@ -237,7 +237,7 @@ pub(super) fn put_seen(
         diesel::delete(table::table.find(row.id)).execute(connection)?;
     }
     let trackers = tracker_list(&trackers)?;
-    let deflated = deflate(&torrent.info);
+    let deflated = deflate(&torrent.info, torrent.pieces_count);
     let row = WriteRow {
         infohash: identity.as_bytes(),
         infohash_v2: identity.v2().map(|v2| v2.to_vec()),
@@ -459,8 +459,10 @@ impl ReadRow {
 /// The dictionary, compressed; `None` where that saves nothing or takes long. The list of files shrinks to
 /// a third, so that the row of a common torrent fits into a page of SQLite; the hashes of pieces, which are
 /// most of a large dictionary, do not shrink.
-fn deflate(info: &[u8]) -> Option<Vec<u8>> {
-    if info.len() > DEFLATE_BELOW {
+fn deflate(info: &[u8], pieces: u64) -> Option<Vec<u8>> {
+    let hashes = pieces.saturating_mul(20);
+    let mostly_hashes = hashes.saturating_mul(2) > info.len() as u64;
+    if info.len() > DEFLATE_BELOW || mostly_hashes {
         return None;
     }
     let deflated = miniz_oxide::deflate::compress_to_vec_zlib(info, DEFLATE_LEVEL);
@@ -513,12 +515,17 @@ mod tests {
     #[test]
     fn dictionaries_are_compressed_where_it_pays() {
         let info = b"6:lengthi1000000e4:path".repeat(100);
-        let deflated = deflate(&info).unwrap();
+        let deflated = deflate(&info, 1).unwrap();
+        assert_eq!(
+            deflate(&info, info.len() as u64),
+            None,
+            "nearly all of it hashes"
+        );
         assert!(deflated.len() < info.len() / 10);
         let size = i64::try_from(info.len()).unwrap();
         assert_eq!(inflate(&deflated, size), Ok(info));
-        assert_eq!(deflate(b"de"), None);
-        assert_eq!(deflate(&vec![0; DEFLATE_BELOW + 1]), None);
+        assert_eq!(deflate(b"de", 0), None);
+        assert_eq!(deflate(&vec![0; DEFLATE_BELOW + 1], 0), None);
         for (bytes, size) in [
             (deflated.as_slice(), size - 1),
             (&deflated, size + 1),

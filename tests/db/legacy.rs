@@ -4,8 +4,34 @@ use std::fmt::Write as _;
 
 use metafetch::torrent::Infohash;
 
+use crate::databases::{Database, Kind};
 use crate::fixture::{Home, resolved, rows};
-use crate::mariadb::Mariadb;
+
+/// An empty database for the old crawler's tables.
+struct Mariadb(Database);
+
+impl Mariadb {
+    fn start() -> Self {
+        let database = Database::new(Kind::Mariadb);
+        database.run(&format!(
+            "ALTER DATABASE {} CHARACTER SET utf8mb4",
+            database.name
+        ));
+        Self(database)
+    }
+
+    fn url(&self) -> String {
+        self.0.url()
+    }
+
+    /// Runs statements, each ended by a line with nothing but `;`.
+    fn run(&self, sql: &str) {
+        let statements = sql
+            .split("\n;")
+            .filter(|statement| !statement.trim().is_empty());
+        statements.for_each(|statement| self.0.run(statement));
+    }
+}
 
 /// Torrents of every kind, the id of each its hash; two thirds of `peers` peers are seen twice.
 fn fill(mariadb: &Mariadb, torrents: u32, peers: u32) {
@@ -67,7 +93,7 @@ fn everything_is_taken_or_counted_and_again_changes_nothing() {
     add_odd_rows(&mariadb);
     let home = Home::new();
     home.record(vec![resolved(1, 5_000)]);
-    let url = mariadb.url("old");
+    let url = mariadb.url();
 
     let dry = home.done(&["import-legacy", "--dry-run", &url]);
     assert!(
@@ -162,7 +188,7 @@ fn an_import_that_was_killed_goes_on_where_it_ended() {
     fill(&mariadb, 3_000, 300);
     let home = Home::new();
     home.done(&["migrate"]);
-    let url = mariadb.url("old");
+    let url = mariadb.url();
     let mut child = home.command(&["import-legacy", &url]).spawn().unwrap();
     let pending = || home.with_store(async |store| store.counts().await.unwrap().pending);
     while pending() == 0 && child.try_wait().unwrap().is_none() {
@@ -185,7 +211,7 @@ fn an_import_that_was_killed_goes_on_where_it_ended() {
 fn what_is_no_old_database_is_said_without_a_password() {
     let mariadb = Mariadb::start();
     let home = Home::new();
-    let empty = home.run(&["import-legacy", &mariadb.url("old")]);
+    let empty = home.run(&["import-legacy", &mariadb.url()]);
     assert_eq!(empty.code, 2, "{empty:#?}");
     assert!(
         empty.stderr.contains("no table discovered_torrents"),

@@ -9,10 +9,11 @@
 )]
 
 mod check;
+#[path = "../databases/mod.rs"]
+mod databases;
 mod exchange;
 mod fixture;
 mod hostile;
 mod legacy;
-mod mariadb;
 mod prune;
 mod schema;

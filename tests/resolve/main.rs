@@ -13,6 +13,7 @@ mod swarm;
 
 mod command;
 mod full_disk;
+mod history;
 mod input;
 mod outcomes;
 mod sources;

@@ -13,7 +13,8 @@ const NAMED: u64 = 100;
 /// they are asked for. An import that was interrupted goes on where it ended.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// mysql://USER:PASSWORD@HOST:PORT/DATABASE of the old crawler
+    /// The old crawler's database, as a store is named: mysql with user, host and database; the password
+    /// from `METAFETCH_STORE_PASSWORD` or `?password_file=PATH`
     #[arg(value_name = "URL")]
     url: String,
     /// Read and judge everything, write nothing
@@ -26,6 +27,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, work: &Work) -> Result<Exit, Failure> {
     let url = LegacyUrl::new(&args.url)?;
+    if url.has_password() {
+        say(format_args!(
+            "the password in the URL can be read in the list of processes: give it by \
+             METAFETCH_STORE_PASSWORD or `?password_file=PATH`"
+        ));
+    }
     let mut database = work.open()?;
     let options = LegacyOptions {
         dry_run: args.dry_run,

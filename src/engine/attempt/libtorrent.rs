@@ -186,6 +186,8 @@ impl Work<'_> {
                 if self.peers.add(addr, source) {
                     self.explain(format_args!("{addr} from {}", source.as_str()));
                     self.unread.push(addr);
+                    // Until the store has been asked, by what is known of its like.
+                    self.estimate(addr);
                 }
                 self.libtorrent.exhausted = false;
                 // libtorrent dials what it learns by itself.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The least pause after an attempt that is as good as sure to deliver, as a share of the stagger.
-const LEAST_HEDGE: f64 = 0.15;
+/// A peer is late after this many times what it is expected to take.
+const LATE: u32 = 4;
+/// But waited for no longer than this many times the stagger.
+const PATIENCE: u32 = 5;
 
 /// When the next attempt is due. The less likely what runs is to deliver, the sooner the next one
 /// joins: among peers of whom nothing is known one in ten delivers, and a pause between each would
@@ -28,10 +30,13 @@ impl Pace {
     /// A peer is being tried. `chance` is the probability that something that runs now delivers, and
     /// `expected` how long the latest attempt should take.
     pub(super) fn tried(&mut self, now: Instant, chance: f64, expected: Duration) {
-        let pause = self.stagger.mul_f64(chance.clamp(0.0, 1.0));
-        // A peer that is known to be fast is late sooner; but not every hiccup is worth a second one.
-        let late = (3 * expected).max(self.stagger.mul_f64(LEAST_HEDGE));
-        self.next = now + pause.min(late);
+        let chance = chance.clamp(0.0, 1.0);
+        // Where everything is slow, a second attempt beside a good peer makes it slower still. A peer
+        // that is unlikely to deliver is not waited for, however long its like take to fail.
+        let late = expected.saturating_mul(LATE);
+        let late = late.clamp(self.stagger, self.stagger.saturating_mul(PATIENCE));
+        let more = (late - self.stagger).mul_f64(chance * chance);
+        self.next = now + (self.stagger + more).mul_f64(chance);
     }
 
     /// A peer failed: another one may take its turn at once.
@@ -56,20 +61,18 @@ mod tests {
 
     #[test]
     fn the_likelier_a_delivery_the_longer_the_pause() {
-        let slow = Duration::from_secs(2);
-        assert_eq!(pause(0.0, slow), Duration::ZERO);
-        assert_eq!(pause(0.1, slow), STAGGER / 10);
-        assert_eq!(pause(1.0, slow), STAGGER);
-        assert_eq!(pause(f64::INFINITY, slow), STAGGER);
+        let fast = Duration::from_millis(1);
+        assert_eq!(pause(0.0, fast), Duration::ZERO);
+        assert_eq!(pause(0.1, fast), STAGGER / 10);
+        assert_eq!(pause(1.0, fast), STAGGER);
+        assert_eq!(pause(f64::INFINITY, fast), STAGGER);
     }
 
     #[test]
-    fn a_fast_peer_is_late_sooner() {
-        assert_eq!(
-            pause(1.0, Duration::from_millis(20)),
-            Duration::from_millis(60)
-        );
-        assert_eq!(pause(1.0, Duration::ZERO), Duration::from_millis(30));
+    fn a_slow_peer_is_late_later_but_not_for_ever() {
+        assert_eq!(pause(1.0, STAGGER), 4 * STAGGER);
+        assert_eq!(pause(0.5, STAGGER), STAGGER * 7 / 8);
+        assert_eq!(pause(1.0, Duration::MAX), 5 * STAGGER);
     }
 
     #[test]

@@ -155,6 +155,7 @@ impl<'a> Work<'a> {
         Room {
             strategy: options.strategy,
             first: self.first,
+            libtorrent_works: self.libtorrent_works(),
             libtorrent: room(
                 Arm::Libtorrent,
                 self.libtorrent.dials(),
@@ -259,7 +260,7 @@ impl<'a> Work<'a> {
     }
 
     /// Estimates one peer anew, and returns its value.
-    fn estimate(&mut self, addr: PeerAddr) -> Option<f64> {
+    pub(super) fn estimate(&mut self, addr: PeerAddr) -> Option<f64> {
         let known = self.peers.get(&addr)?;
         let estimate = self.stations.history.estimate(
             &self.wanted.infohash,
@@ -294,13 +295,18 @@ impl<'a> Work<'a> {
         wake_at
     }
 
+    /// Whether libtorrent dials for this hash, or may still be asked to.
+    fn libtorrent_works(&self) -> bool {
+        let may_join = !self.libtorrent.has_joined() && self.stations.libtorrent.is_some();
+        self.libtorrent.dials() || may_join
+    }
+
     /// Whether no peer is left that any arm could still try, apart from direct attempts that run.
     pub(super) fn is_exhausted(&self) -> bool {
         let strategy = self.stations.options.strategy;
         // Before it has joined, it may still find peers, or fare better with those that failed.
         let may_join = self.second_at.is_some() && self.stations.libtorrent.is_some();
-        let libtorrent_works = self.libtorrent.dials() || may_join;
-        let room = Room::ever(strategy, libtorrent_works);
+        let room = Room::ever(strategy, self.libtorrent_works());
         let asks_later = may_join && !self.libtorrent.has_joined() && !self.trackers.is_empty();
         self.libtorrent.is_idle()
             && !asks_later

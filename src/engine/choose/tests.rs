@@ -53,6 +53,7 @@ fn auto(first: Arm) -> Room {
     Room {
         strategy: Strategy::Auto,
         first,
+        libtorrent_works: true,
         libtorrent: true,
         direct: true,
     }
@@ -121,6 +122,23 @@ fn a_way_that_has_worked_is_taken_again_and_waits_for_its_arm() {
         ..auto(Arm::Direct)
     };
     assert_eq!(order(busy, with_utp()), [], "the direct arm has no uTP");
+    let slow = || {
+        let mut peers = with_utp();
+        peers[0].1.libtorrent = Some(Engaged::In(Phase::Connect));
+        peers[0].1.overdue = true;
+        peers
+    };
+    assert_eq!(order(auto(Arm::Direct), slow()), [], "nor later");
+    let alone = Room {
+        libtorrent_works: false,
+        ..busy
+    };
+    let tried = order(alone, with_utp());
+    assert_eq!(
+        tried,
+        [(addr(1), Way::plain(Arm::Direct))],
+        "better than nothing"
+    );
     let forced = Room {
         strategy: Strategy::Direct,
         ..busy
