@@ -47,6 +47,8 @@ Event tracker_reply(lt::tracker_reply_alert const& alert) {
 Event tracker_error(lt::tracker_error_alert const& alert) {
     auto event = make_event(EventKind::TrackerError, key_of(alert));
     std::string const reason = alert.failure_reason();
+    // The tracker has answered, if only that it does not want this torrent.
+    event.number = reason.empty() ? 0 : 1;
     assign(event, alert.tracker_url(), reason.empty() ? alert.error.message() : reason);
     return event;
 }

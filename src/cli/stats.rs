@@ -115,6 +115,7 @@ impl Statistics {
             connects: Spread::new(latencies.connects_ms),
             tables: [
                 ("torrents", counts.torrents),
+                ("pending", counts.pending),
                 ("files", counts.files),
                 ("failed_torrents", counts.failed_torrents),
                 ("attempts", counts.attempts),

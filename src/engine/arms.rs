@@ -73,8 +73,13 @@ impl Breakers {
     }
 
     /// Whether a hash may be given to this arm now.
-    pub(super) fn admits(&self, arm: Arm) -> bool {
-        self.of(arm).admits(Instant::now())
+    pub(super) fn would_admit(&self, arm: Arm) -> bool {
+        self.of(arm).would_admit(Instant::now())
+    }
+
+    /// A hash is given to this arm.
+    pub(super) fn pass(&self, arm: Arm) {
+        self.of(arm).pass(Instant::now());
     }
 
     /// The arm got through to a peer.

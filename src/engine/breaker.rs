@@ -22,20 +22,19 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    /// Whether somebody may pass now. After the pause the first who asks is the probe.
-    pub(super) fn admits(&mut self, now: Instant) -> bool {
-        let Some((opened, pause)) = self.open else {
-            return true;
-        };
-        if now < opened + pause {
-            return false;
-        }
+    /// Whether somebody might pass now, without passing.
+    pub(super) fn would_admit(&self, now: Instant) -> bool {
         // A probe that never reports must not keep the circuit open for ever.
-        if self.probe.is_some_and(|since| now < since + pause) {
-            return false;
+        self.open.is_none_or(|(opened, pause)| {
+            now >= opened + pause && self.probe.is_none_or(|since| now >= since + pause)
+        })
+    }
+
+    /// Somebody passes. After the pause the first who does is the probe.
+    pub(super) fn pass(&mut self, now: Instant) {
+        if self.open.is_some() {
+            self.probe = Some(now);
         }
-        self.probe = Some(now);
-        true
     }
 
     /// It worked. Says whether that closed the circuit.
@@ -65,10 +64,18 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    fn admits(breaker: &mut Breaker, now: Instant) -> bool {
+        let admits = breaker.would_admit(now);
+        if admits {
+            breaker.pass(now);
+        }
+        admits
+    }
+
     fn open(now: Instant) -> Breaker {
         let mut breaker = Breaker::default();
         for failure in 1..=FAILURES {
-            assert!(breaker.admits(now));
+            assert!(admits(&mut breaker, now));
             assert_eq!(breaker.failed(now), failure == FAILURES);
         }
         breaker
@@ -83,8 +90,8 @@ mod tests {
             breaker.failed(now);
             breaker.succeeded();
         }
-        assert!(breaker.admits(now));
-        assert!(!open(now).admits(now));
+        assert!(admits(&mut breaker, now));
+        assert!(!admits(&mut open(now), now));
     }
 
     #[test]
@@ -92,20 +99,20 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open(now);
         let later = now + FIRST_PAUSE;
-        assert!(breaker.admits(later));
-        assert!(!breaker.admits(later), "one probe is enough");
+        assert!(admits(&mut breaker, later));
+        assert!(!admits(&mut breaker, later), "one probe is enough");
         breaker.failed(later);
-        assert!(!breaker.admits(later + FIRST_PAUSE));
-        assert!(breaker.admits(later + 2 * FIRST_PAUSE));
+        assert!(!admits(&mut breaker, later + FIRST_PAUSE));
+        assert!(admits(&mut breaker, later + 2 * FIRST_PAUSE));
         assert!(breaker.succeeded());
-        assert!(breaker.admits(later) && breaker.admits(later));
+        assert!(admits(&mut breaker, later) && admits(&mut breaker, later));
     }
 
     #[test]
     fn a_probe_that_never_reports_is_followed_by_another() {
         let now = Instant::now();
         let mut breaker = open(now);
-        assert!(breaker.admits(now + FIRST_PAUSE));
-        assert!(breaker.admits(now + 2 * FIRST_PAUSE));
+        assert!(admits(&mut breaker, now + FIRST_PAUSE));
+        assert!(admits(&mut breaker, now + 2 * FIRST_PAUSE));
     }
 }

@@ -71,6 +71,8 @@ pub(super) struct Choice {
     pub(super) peer: PeerAddr,
     pub(super) way: Way,
     pub(super) why: &'static str,
+    /// It is to find something out: it gets all the time there is.
+    pub(super) explores: bool,
 }
 
 /// In which turn a peer comes: the lower, the sooner.
@@ -255,6 +257,7 @@ pub(super) fn next<'a>(
         peer: candidate.addr,
         way: candidate.way(arm),
         why,
+        explores: explore.is_some(),
     })
 }
 

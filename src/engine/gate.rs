@@ -78,7 +78,7 @@ pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
         return Passage::Open(admitted);
     };
     let left = failed.retry_at_ms.saturating_sub(now_ms());
-    if left <= 0 || names_news(wanted, &recall.attempts) {
+    if left <= 0 || names_news(wanted, &recall.attempts, options.allow_local_peers) {
         return Passage::Open(admitted);
     }
     let detail = format!(
@@ -106,10 +106,14 @@ fn refused(reason: Reason, detail: String) -> Passage {
 
 /// Whether the asker names a peer that was not tried for this hash yet. Host names count as news: who
 /// knows where they point today.
-fn names_news(wanted: &Wanted, attempts: &[PastAttempt]) -> bool {
+fn names_news(wanted: &Wanted, attempts: &[PastAttempt], allow_local: bool) -> bool {
     let addresses = wanted.addresses();
+    let may_try = |peer: &PeerAddr| peer.is_public() || allow_local && peer.is_local();
     let tried: HashSet<PeerAddr> = attempts.iter().map(|attempt| attempt.peer).collect();
-    addresses.len() < wanted.peers.len() || addresses.iter().any(|peer| !tried.contains(peer))
+    addresses.len() < wanted.peers.len()
+        || addresses
+            .iter()
+            .any(|peer| may_try(peer) && !tried.contains(peer))
 }
 
 /// By the 20 bytes that stand for a torrent on the wire: those of a hybrid and of its v1 hash are

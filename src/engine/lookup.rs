@@ -12,6 +12,8 @@ use super::intake::Wanted;
 use super::station::Stations;
 use crate::torrent::{PeerAddr, PeerHint, PeerSource};
 
+/// How long peers wait for what the store knows of them.
+const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a host name may take to resolve.
 const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -126,7 +128,8 @@ impl Search {
         if peers.is_empty() {
             return Ok(());
         }
-        self.stations.remember(&peers).await;
+        // A database that hangs must not keep good peers from being tried.
+        let _ = timeout(STORE_TIMEOUT, self.stations.remember(&peers)).await;
         self.found
             .send(Found { source, peers })
             .await

@@ -80,9 +80,12 @@ impl Stations {
                 let Some(mut recall) = self.read(recalled) else {
                     return Ok(Recall::default());
                 };
-                let asked: Vec<PeerAddr> =
-                    asked.iter().chain(&recall.deliverers).copied().collect();
-                self.history.load(&asked, std::mem::take(&mut recall.peers));
+                // Of a hash that goes no further, no peer was looked up.
+                if !recall.blocked && recall.torrent.is_none() {
+                    let asked: Vec<PeerAddr> =
+                        asked.iter().chain(&recall.deliverers).copied().collect();
+                    self.history.load(&asked, std::mem::take(&mut recall.peers));
+                }
                 self.history.load_pairs(&wanted.infohash, &recall.attempts);
                 Ok(recall)
             }
@@ -148,7 +151,7 @@ impl Stations {
         ArmState {
             usable: self.options.strategy.uses_libtorrent()
                 && free > 0
-                && self.breakers.admits(Arm::Libtorrent),
+                && self.breakers.would_admit(Arm::Libtorrent),
             load,
             latency: self.history.latency_of(Arm::Libtorrent),
         }
@@ -159,7 +162,7 @@ impl Stations {
         ArmState {
             usable: self.options.strategy.uses_direct()
                 && self.direct.free_slots() > 0
-                && self.breakers.admits(Arm::Direct),
+                && self.breakers.would_admit(Arm::Direct),
             load: self.direct.load(),
             latency: self.history.latency_of(Arm::Direct),
         }

@@ -24,6 +24,18 @@ struct Known {
     breaker: Breaker,
 }
 
+/// What is known of this tracker. Where there are too many, any other one is forgotten: that costs an
+/// announce or two.
+fn entry<'a>(known: &'a mut HashMap<String, Known>, url: &str) -> &'a mut Known {
+    if known.len() >= CAPACITY
+        && !known.contains_key(url)
+        && let Some(any) = known.keys().next().cloned()
+    {
+        known.remove(&any);
+    }
+    known.entry(url.to_owned()).or_default()
+}
+
 impl Trackers {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -40,15 +52,11 @@ impl Trackers {
     pub(super) fn load(&self, asked: &[String], states: &HashMap<String, TrackerState>) {
         let mut known = self.lock();
         for url in asked {
-            if known.len() >= CAPACITY {
-                // Nothing of it is lost but the time of a few announces.
-                known.clear();
+            if let Some(state) = states.get(url) {
+                entry(&mut known, url).failures_in_a_row = state.failures_in_a_row;
+            } else {
+                entry(&mut known, url);
             }
-            let state = states.get(url);
-            known.entry(url.clone()).or_insert_with(|| Known {
-                failures_in_a_row: state.map_or(0, |state| state.failures_in_a_row),
-                breaker: Breaker::default(),
-            });
         }
     }
 
@@ -75,26 +83,31 @@ impl Trackers {
     pub(super) fn choose(&self, urls: &[String], asked: &HashSet<String>) -> Vec<String> {
         let mut known = self.lock();
         let now = Instant::now();
-        let mut ranked: Vec<(bool, u32, usize, &String)> = urls
+        let mut ranked: Vec<(bool, bool, u32, usize, &String)> = urls
             .iter()
             .enumerate()
-            .filter_map(|(position, url)| {
-                let known = known.entry(url.clone()).or_default();
-                let failures = known.failures_in_a_row;
-                known
-                    .breaker
-                    .admits(now)
-                    .then(|| (asked.contains(url), failures, position, url))
+            .map(|(position, url)| {
+                let known = known.get(url);
+                let shut = known.is_some_and(|known| !known.breaker.would_admit(now));
+                let failures = known.map_or(0, |known| known.failures_in_a_row);
+                (shut, asked.contains(url), failures, position, url)
             })
             .collect();
         ranked.sort();
-        let fresh = ranked.iter().any(|(was_asked, ..)| !was_asked);
-        ranked
+        // Where all keep failing, the best of them is asked all the same: nobody else can be.
+        let open = ranked.iter().filter(|(shut, ..)| !shut).count().max(1);
+        ranked.truncate(open);
+        let fresh = ranked.iter().any(|(_, was_asked, ..)| !was_asked);
+        let chosen: Vec<String> = ranked
             .into_iter()
-            .filter(|(was_asked, ..)| !(fresh && *was_asked))
+            .filter(|(_, was_asked, ..)| !(fresh && *was_asked))
             .take(AT_ONCE)
             .map(|(.., url)| url.clone())
-            .collect()
+            .collect();
+        for url in &chosen {
+            entry(&mut known, url).breaker.pass(now);
+        }
+        chosen
     }
 }
 
@@ -138,6 +151,11 @@ mod tests {
             trackers.observe(&urls[0], false);
         }
         assert_eq!(trackers.choose(&urls, &asked), [urls[1].clone()]);
+        assert_eq!(
+            trackers.choose(&urls[..1], &asked),
+            urls[..1],
+            "there is no other"
+        );
         trackers.observe(&urls[0], true);
         assert_eq!(trackers.choose(&urls, &asked), urls);
     }

@@ -84,8 +84,8 @@ pub struct Estimate {
     /// The way to take first: the one that delivered, or what the peer is known to need. `None`
     /// without a preference.
     pub way: Option<Way>,
-    /// What keeps the peer from delivering whoever asks, until it is forgotten: only exploration
-    /// tries it before.
+    /// What keeps the peer from delivering whoever asks, until it is forgotten: it
+    /// comes after all others.
     pub hopeless: Option<Reason>,
     /// The facts that count, in a few words: `delivered 3 of 3, 120 ms`.
     pub why: Why,

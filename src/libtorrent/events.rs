@@ -57,6 +57,8 @@ pub enum FetchEvent {
     Metadata {
         /// The peer that delivered it.
         addr: PeerAddr,
+        /// The way it came.
+        way: torrent::Way,
         /// The bytes, as they came.
         bytes: Vec<u8>,
         /// Since this peer was dialled on the way that delivered.
@@ -68,6 +70,8 @@ pub enum FetchEvent {
         url: String,
         /// How many peers it named, or what went wrong.
         result: Result<u32, String>,
+        /// Whether it answered at all, if only to refuse the torrent.
+        answered: bool,
     },
     /// Every known peer has had its last verdict, and every tracker has answered or failed. Peers
     /// that are learnt later bring the fetch back to life.

@@ -41,7 +41,7 @@ pub(crate) struct Ways {
     open_peers: usize,
     /// Trackers that have not answered, and since when each has failed. libtorrent announces from
     /// every address it listens at, and tells each failure: an IPv4 tracker fails on IPv6 at once.
-    trackers: HashMap<String, Option<Instant>>,
+    trackers: HashMap<String, Option<(Instant, String)>>,
     /// When TCP was begun, oldest first.
     dialled: VecDeque<(Instant, PeerAddr)>,
     /// Nobody is dialled.
@@ -126,14 +126,24 @@ impl Ways {
             .trackers
             .values()
             .flatten()
-            .map(|failed| *failed + TRACKER_GRACE);
+            .map(|(failed, _)| *failed + TRACKER_GRACE);
         utp.into_iter().chain(trackers).min()
     }
 
     /// The peers that TCP has not reached in time.
     pub(crate) fn due(&mut self, now: Instant) -> Dial {
-        self.trackers
-            .retain(|_, failed| failed.is_none_or(|failed| now < failed + TRACKER_GRACE));
+        let out = &mut self.out;
+        self.trackers.retain(|url, failed| match failed {
+            Some((since, error)) if now >= *since + TRACKER_GRACE => {
+                out.push_back(FetchEvent::Tracker {
+                    url: url.clone(),
+                    result: Err(std::mem::take(error)),
+                    answered: false,
+                });
+                false
+            }
+            _ => true,
+        });
         let mut late = Vec::new();
         while let Some(&(begun, addr)) = self.dialled.front() {
             if now < begun + UTP_JOINS_AFTER {
@@ -212,6 +222,7 @@ impl Ways {
                 self.finished = true;
                 self.out.push_back(FetchEvent::Metadata {
                     addr,
+                    way: way.as_seen_outside(),
                     bytes: event.data,
                     elapsed,
                 });
@@ -221,16 +232,21 @@ impl Ways {
                 self.out.push_back(FetchEvent::Tracker {
                     url: event.text,
                     result: Ok(u32::try_from(event.number).unwrap_or(0)),
+                    answered: true,
+                });
+            }
+            EventKind::TrackerError if event.number == 1 => {
+                self.trackers.remove(&event.text);
+                self.out.push_back(FetchEvent::Tracker {
+                    url: event.text,
+                    result: Err(event.detail),
+                    answered: true,
                 });
             }
             EventKind::TrackerError => {
                 if let Some(failed) = self.trackers.get_mut(&event.text) {
-                    failed.get_or_insert(now);
+                    failed.get_or_insert((now, event.detail));
                 }
-                self.out.push_back(FetchEvent::Tracker {
-                    url: event.text,
-                    result: Err(event.detail),
-                });
             }
             _ => {}
         }
@@ -244,6 +260,8 @@ impl Ways {
         self.out.push_back(FetchEvent::Peer { addr, source });
         if self.lookup_only {
             self.peers.insert(addr, Peer::default());
+            // Whoever was told that there is nothing more is told again, after this.
+            self.exhausted = false;
             return;
         }
         self.begin(addr, way, now);

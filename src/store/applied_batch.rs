@@ -9,12 +9,17 @@
 //! batch again finds the row, and nothing is stored twice. It goes with the next batch, once the
 //! writer has seen its commit succeed; what a killed process or an outage leaves goes by age.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
 use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
 use super::schema::applied_batch as table;
+
+/// For how long the ids are kept of batches that may be tried again by another process.
+pub(super) const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// What a batch of records is known by: 16 random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

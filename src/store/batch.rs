@@ -18,8 +18,6 @@ use super::{
     torrent_metadata, tracker_state, value,
 };
 
-/// For how long the ids are kept of batches that may be tried again by another process.
-const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How often those that are older are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -76,7 +74,7 @@ impl Database {
                 applied_batch::delete(connection, done)?;
             }
             if is_due {
-                let kept_ms = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+                let kept_ms = i64::try_from(applied_batch::KEPT.as_millis()).unwrap_or(i64::MAX);
                 applied_batch::delete_before(connection, now_ms().saturating_sub(kept_ms))?;
             }
             write_all(connection, records, false)
@@ -358,7 +356,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut database = database(&directory);
         let connection = database.connection.as_mut().unwrap();
-        let kept_ms = i64::try_from(KEPT.as_millis()).unwrap();
+        let kept_ms = i64::try_from(applied_batch::KEPT.as_millis()).unwrap();
         for age_ms in [kept_ms + 60_000, kept_ms - 60_000] {
             let applied_at = now_ms() - age_ms;
             assert!(applied_batch::insert(connection, BatchId::random(), applied_at).unwrap());

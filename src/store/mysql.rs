@@ -123,10 +123,30 @@ impl Target {
             .name("connect".to_owned())
             .spawn(connecting)
             .map_err(|error| Fault::Message(error.to_string()))?;
-        connected
+        let mut connection = connected
             .recv_timeout(CONNECT_TIMEOUT)
             .map_err(|_| Fault::Message("Can't connect to server: it does not answer".to_owned()))?
-            .map_err(|error| Fault::Message(error.to_string()))
+            .map_err(|error| Fault::Message(error.to_string()))?;
+        self.check_encryption(&mut connection)?;
+        Ok(connection)
+    }
+
+    /// The client's library goes on in the clear where the server has no TLS.
+    fn check_encryption(&self, connection: &mut MysqlConnection) -> Result<(), Fault> {
+        if self.url.tls != Tls::Require {
+            return Ok(());
+        }
+        let status: Option<String> = diesel::sql_query("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+            .get_result::<Status>(connection)
+            .optional()?
+            .map(|status| status.value);
+        if status.unwrap_or_default().is_empty() {
+            return Err(Fault::Known(StoreError::Tls {
+                database: self.url.to_string(),
+                detail: "the server did not encrypt the connection".to_owned(),
+            }));
+        }
+        Ok(())
     }
 
     /// A connection that can't write.
@@ -164,18 +184,6 @@ impl Target {
                      set it to 16M or more in the server's configuration"
                 ),
             }));
-        }
-        if self.url.tls == Tls::Require {
-            let status: Option<String> = diesel::sql_query("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
-                .get_result::<Status>(connection)
-                .optional()?
-                .map(|status| status.value);
-            if status.unwrap_or_default().is_empty() {
-                return Err(Fault::Known(StoreError::Tls {
-                    database,
-                    detail: "the server did not encrypt the connection".to_owned(),
-                }));
-            }
         }
         Ok(())
     }

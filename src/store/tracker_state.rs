@@ -22,11 +22,12 @@ use diesel::prelude::*;
 use super::connection::Connection;
 use super::schema::tracker_state as table;
 use super::upsert;
-use super::value::{clamped, unsigned};
+use super::value::{clamped, text, unsigned};
 use crate::history::{TrackerReply, TrackerState};
 
 /// A longer URL is no key on every database, and no tracker has one.
 const URL_CHARS: usize = 700;
+const ERROR_CHARS: usize = 200;
 /// Trackers of one query.
 const CHUNK: usize = 100;
 
@@ -46,7 +47,7 @@ pub(super) struct TrackerRow {
 }
 
 impl TrackerRow {
-    fn new(url: &str, state: TrackerState) -> Self {
+    fn new(url: &str, state: &TrackerState) -> Self {
         Self {
             tracker_url: url.to_owned(),
             first_announce_at: state.first_announce_at_ms,
@@ -57,7 +58,7 @@ impl TrackerRow {
             failures_in_a_row: state.failures_in_a_row.into(),
             peers_returned: clamped(state.peers_returned),
             avg_response_ms: state.avg_response_ms,
-            error_message: state.error_message,
+            error_message: text(&state.error_message, ERROR_CHARS).into_owned(),
         }
     }
 
@@ -83,7 +84,8 @@ pub(super) fn add<'a>(
     replies: impl Iterator<Item = &'a TrackerReply>,
 ) -> QueryResult<()> {
     let mut by_url: BTreeMap<&str, Vec<&TrackerReply>> = BTreeMap::new();
-    for reply in replies.filter(|reply| reply.url.chars().count() <= URL_CHARS) {
+    let is_key = |url: &str| url.chars().count() <= URL_CHARS && !url.contains('\0');
+    for reply in replies.filter(|reply| is_key(&reply.url)) {
         by_url.entry(&reply.url).or_default().push(reply);
     }
     let urls: Vec<&str> = by_url.keys().copied().collect();
@@ -97,7 +99,7 @@ pub(super) fn add<'a>(
             }
         }
         if let Some(state) = state {
-            upsert::tracker_state(connection, &TrackerRow::new(url, state))?;
+            upsert::tracker_state(connection, &TrackerRow::new(url, &state))?;
         }
     }
     Ok(())

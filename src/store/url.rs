@@ -100,6 +100,14 @@ impl FromStr for StoreUrl {
                     other => Err(StoreUrlError::Unsupported(other.to_owned())),
                 };
             }
+            // Without the slashes it would be a path, with the password in its name.
+            Some((scheme, _))
+                if ["mysql", "mariadb", "postgres", "postgresql"]
+                    .iter()
+                    .any(|server| scheme.eq_ignore_ascii_case(server)) =>
+            {
+                return Err(StoreUrlError::Unsupported(scheme.to_ascii_lowercase()));
+            }
             _ => text,
         };
         if path.is_empty() || path == ":memory:" || path.contains('\0') {

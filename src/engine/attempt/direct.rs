@@ -74,9 +74,8 @@ impl<'a> Work<'a> {
         );
         let cap = stations.options.direct.connect_timeout;
         // Whoever is never waited for is never known to be slow: some get all the time there is.
-        let explores = self.explores();
         let history = &stations.history;
-        let connect_timeout = history.connect_timeout(Transport::Tcp, cap, explores);
+        let connect_timeout = history.connect_timeout(Transport::Tcp, cap, choice.explores);
         let infohash = &self.wanted.infohash;
         running.push(Box::pin(async move {
             stations

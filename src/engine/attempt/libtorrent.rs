@@ -10,7 +10,7 @@ use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, Choice, Engaged};
 use crate::engine::station::{Stations, now_ms};
 use crate::history::TrackerReply;
-use crate::libtorrent::{Fetch, FetchEvent, FetchRequest};
+use crate::libtorrent::{Fetch, FetchEvent, FetchRequest, SessionError};
 use crate::torrent::{Arm, Failure, Infohash, PeerAddr, Phase, Way};
 
 /// What libtorrent does for one hash.
@@ -85,9 +85,12 @@ impl LibtorrentSide {
             }
             Err(error) => {
                 tracing::warn!("libtorrent can't take {infohash}: {error}");
-                stations
-                    .breakers
-                    .failed(Arm::Libtorrent, &error.to_string());
+                // That it is full, or has the torrent, is no fault of its own.
+                if !matches!(error, SessionError::Full(_) | SessionError::Duplicate(_)) {
+                    stations
+                        .breakers
+                        .failed(Arm::Libtorrent, &error.to_string());
+                }
                 self.error = Some(error.to_string());
             }
         }
@@ -145,9 +148,9 @@ impl LibtorrentSide {
     }
 
     fn enter(&mut self, addr: PeerAddr, phase: Phase) -> &mut InHand {
-        self.engaged.insert(addr, Engaged::In(phase));
         let in_hand = self.in_hand.entry(addr).or_insert_with(InHand::new);
-        in_hand.phase = phase;
+        in_hand.phase = in_hand.phase.max(phase);
+        self.engaged.insert(addr, Engaged::In(in_hand.phase));
         in_hand
     }
 }
@@ -197,9 +200,12 @@ impl Work<'_> {
                 }
             }
             FetchEvent::Connected { addr, way, elapsed } => {
+                // A second way may connect while the first one is further on already.
                 let in_hand = self.libtorrent.enter(addr, Phase::Handshake);
-                in_hand.way = way;
-                in_hand.connect_time = Some(elapsed);
+                if in_hand.connect_time.is_none() {
+                    in_hand.way = way;
+                    in_hand.connect_time = Some(elapsed);
+                }
             }
             FetchEvent::Handshake { addr, client } => {
                 self.libtorrent.enter(addr, Phase::Extension).client = client;
@@ -227,9 +233,18 @@ impl Work<'_> {
                 }
                 self.on_failure(Arm::Libtorrent);
             }
-            FetchEvent::Tracker { url, result } => self.on_tracker(url, result),
+            FetchEvent::Tracker {
+                url,
+                result,
+                answered,
+            } => self.on_tracker(url, result, answered),
             FetchEvent::Exhausted => self.libtorrent.exhausted = true,
-            FetchEvent::Metadata { addr, bytes, .. } => {
+            FetchEvent::Metadata {
+                addr, way, bytes, ..
+            } => {
+                if let Some(in_hand) = self.libtorrent.in_hand.get_mut(&addr) {
+                    in_hand.way = way;
+                }
                 self.libtorrent_ended(addr, None);
                 return Some((Arm::Libtorrent, addr, bytes));
             }
@@ -237,12 +252,12 @@ impl Work<'_> {
         None
     }
 
-    fn on_tracker(&mut self, url: String, result: Result<u32, String>) {
+    fn on_tracker(&mut self, url: String, result: Result<u32, String>, answered: bool) {
         match &result {
             Ok(peers) => self.explain(format_args!("tracker {url}: {peers} peers")),
             Err(error) => self.explain(format_args!("tracker {url}: {error}")),
         }
-        self.stations.trackers.observe(&url, result.is_ok());
+        self.stations.trackers.observe(&url, answered);
         let joined = self.libtorrent.joined;
         self.tracker_replies.push(TrackerReply {
             url,

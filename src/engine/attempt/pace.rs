@@ -35,7 +35,7 @@ impl Pace {
         // that is unlikely to deliver is not waited for, however long its like take to fail.
         let late = expected.saturating_mul(LATE);
         let late = late.clamp(self.stagger, self.stagger.saturating_mul(PATIENCE));
-        let more = (late - self.stagger).mul_f64(chance * chance);
+        let more = late.saturating_sub(self.stagger).mul_f64(chance * chance);
         self.next = now + (self.stagger + more).mul_f64(chance);
     }
 

@@ -10,7 +10,7 @@ use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, Candidate, Choice, Engaged, Room};
 use crate::engine::station::now_ms;
 use crate::engine::{Strategy, arms};
-use crate::torrent::{Arm, Failure, PeerAddr, Reason, Transport};
+use crate::torrent::{Arm, Failure, PeerAddr, Reason, Transport, Way};
 
 /// How often a hash that has something in hand, or something left to try, looks after it.
 const TICK: Duration = Duration::from_millis(100);
@@ -45,10 +45,11 @@ impl<'a> Work<'a> {
             Strategy::Auto => arms::first(
                 self.stations.libtorrent_state(),
                 self.stations.direct_state(),
-                self.explores(),
+                rand::random::<f64>() < options.history.exploration,
             ),
         };
         self.first = first;
+        self.stations.breakers.pass(first);
         self.second_at = (options.strategy == Strategy::Auto).then(|| now + options.fallback_after);
         self.explain(format_args!("{first} goes first: {why}"));
         // Trackers are asked by libtorrent, whoever dials; but most hashes that come with peers are
@@ -59,11 +60,6 @@ impl<'a> Work<'a> {
         } else if self.second_at.is_none() && !self.trackers.is_empty() {
             self.second_at = Some(now + options.fallback_after);
         }
-    }
-
-    /// Whether this is one of the attempts that find out whether what is known still holds.
-    pub(super) fn explores(&self) -> bool {
-        self.stations.history.explores()
     }
 
     /// A failure ends the time that the first arm has alone.
@@ -147,7 +143,8 @@ impl<'a> Work<'a> {
     fn room(&self, arms: &[Arm], running: usize) -> Room {
         let options = &self.stations.options;
         let (slots, patience) = (options.peers_at_once, self.patience());
-        let joined = |arm: Arm| self.first == arm || self.second_at.is_none();
+        let alone = self.libtorrent.has_joined() && !self.libtorrent.dials();
+        let joined = |arm: Arm| self.first == arm || self.second_at.is_none() || alone;
         let silent = slots.saturating_mul(SILENT_PER_SLOT);
         let room = |arm: Arm, dials: bool, busy: usize, all: usize| {
             arms.contains(&arm) && dials && busy < slots && all < slots.saturating_add(silent)
@@ -209,7 +206,8 @@ impl<'a> Work<'a> {
         if self.estimates_are_old() {
             self.estimate_all();
         }
-        if self.explores()
+        if choose::next(room, self.candidates(), None).is_some()
+            && self.stations.history.explores()
             && let Some(choice) = choose::next(room, self.candidates(), Some(rand::random()))
         {
             return Some(choice);
@@ -248,7 +246,7 @@ impl<'a> Work<'a> {
         self.estimated.elapsed() >= ESTIMATES_AGE + ESTIMATES_AGE_PER_PEER.saturating_mul(peers)
     }
 
-    /// Estimates every peer that was not tried yet by what is known now.
+    /// Estimates every peer by what is known now.
     pub(super) fn estimate_all(&mut self) {
         self.estimated = Instant::now();
         let now_ms = now_ms();
@@ -322,6 +320,7 @@ impl<'a> Work<'a> {
             Some(failure) if failure.reason == Reason::Internal => {
                 breakers.failed(arm, &failure.detail);
             }
+            None => breakers.succeeded(arm),
             _ if connected => breakers.succeeded(arm),
             _ => {}
         }
@@ -330,7 +329,16 @@ impl<'a> Work<'a> {
                 Arm::Libtorrent => (Arm::Direct, self.direct.engaged().get(&peer)),
                 Arm::Direct => (Arm::Libtorrent, self.libtorrent.engaged().get(&peer)),
             };
-            if let (other, Some(Engaged::Failed(reason))) = other {
+            // Only what both could have done alike: uTP and encryption are libtorrent's, and who was
+            // not waited for long enough, or refused one of two connections, says nothing of the arm.
+            let alike = facts.way == Way::plain(arm);
+            if let (other, Some(Engaged::Failed(reason))) = other
+                && alike
+                && matches!(
+                    reason,
+                    Reason::Closed | Reason::HandshakeTimeout | Reason::WrongInfohash
+                )
+            {
                 let detail = format!("{peer} delivered to the {arm} arm after {reason}");
                 breakers.failed(other, &detail);
             }

@@ -203,8 +203,8 @@ async fn a_lookup_asks_trackers_and_dials_nobody() {
     let (mut answered, mut failed, mut found) = (false, false, false);
     loop {
         match fetch.next().await.unwrap() {
-            FetchEvent::Tracker { url, result } if url == good => answered = result == Ok(1),
-            FetchEvent::Tracker { url, result } => failed = url == dead && result.is_err(),
+            FetchEvent::Tracker { url, result, .. } if url == good => answered = result == Ok(1),
+            FetchEvent::Tracker { url, result, .. } => failed = url == dead && result.is_err(),
             FetchEvent::Peer { addr, .. } => found = addr == peer.addr,
             FetchEvent::Exhausted => break,
             other => panic!("{other:?}"),

@@ -121,7 +121,11 @@ fn a_tracker_that_has_not_answered_is_waited_for() {
     let result = Ok(0);
     assert_eq!(
         ways.out.pop_back(),
-        Some(FetchEvent::Tracker { url, result })
+        Some(FetchEvent::Tracker {
+            url,
+            result,
+            answered: true
+        })
     );
 }
 

@@ -27,10 +27,6 @@ impl Place {
     /// Beside the file of a SQLite database, otherwise in the user's directory for state; or in the
     /// directory given. Outside of the database's own directory, the name has a hash of where that is.
     pub(super) fn of(url: &StoreUrl, directory: Option<&Path>) -> Self {
-        #[allow(
-            unreachable_patterns,
-            reason = "there are stores that are no file, once their URLs are known"
-        )]
         let path = match url {
             StoreUrl::Sqlite(path) => path,
             server => return Self::elsewhere(&server.to_string(), directory),
