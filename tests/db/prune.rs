@@ -77,7 +77,7 @@ fn what_is_archived_can_be_imported_again() {
         archive.to_str().unwrap(),
     ];
     let done = home.done(&args);
-    assert_eq!(files(&archive).len(), 5, "{done:#?}");
+    assert_eq!(files(&archive).len(), 4, "{done:#?}");
     assert!(rows(&home.done(&["export"]).stdout).len() < before.len());
     let paths = files(&archive);
     let mut import = vec!["import", "--strict"];

@@ -262,7 +262,8 @@ async fn groups_of_peers_add_up_the_heaviest_first() {
         (network.latencies.count(), network.connect_times.count()),
         (2, 2)
     );
-    assert_eq!(store.groups(10).await.unwrap().len(), 5);
+    let all = store.groups(10).await.unwrap();
+    assert_eq!(all.len(), 4, "a network where nobody delivered has no row");
 }
 
 #[tokio::test]
