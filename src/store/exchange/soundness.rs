@@ -138,7 +138,7 @@ impl Sound for AttemptRow {
     fn verdict(&self) -> Verdict {
         hash(&self.infohash)?;
         address(&self.peer_ip, self.peer_port)?;
-        text("source", &self.source, CLIENT_CHARS)?;
+        known(value::source(&self.source))?;
         known(value::arm(&self.arm))?;
         known(value::phase(&self.phase))?;
         if self.outcome != DELIVERED {
@@ -151,7 +151,7 @@ impl Sound for AttemptRow {
             CLIENT_CHARS,
         )?;
         text("why", &self.why, WHY_CHARS)?;
-        text("transport", &self.transport, CLIENT_CHARS)?;
+        known(value::transport(&self.transport))?;
         no_negatives(&[
             ("duration_ms", self.duration_ms),
             ("metadata_size", self.metadata_size.unwrap_or(0)),
@@ -294,4 +294,35 @@ fn salt(bytes: &[u8]) -> Verdict {
         return Err(format!("the salt has {} bytes, more than 64", bytes.len()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_has_a_source_and_a_transport_that_are_read_back() {
+        let row = |source: &str, transport: &str| AttemptRow {
+            id: 1,
+            infohash: vec![1; 20],
+            peer_ip: "1.2.3.4".to_owned(),
+            peer_port: 5,
+            source: source.to_owned(),
+            arm: "direct".to_owned(),
+            started_at: 1,
+            duration_ms: 1,
+            phase: "transfer".to_owned(),
+            outcome: DELIVERED.to_owned(),
+            detail: String::new(),
+            metadata_size: None,
+            client: None,
+            transport: transport.to_owned(),
+            encrypted: false,
+            connect_ms: None,
+            why: String::new(),
+        };
+        assert_eq!(row("dht", "tcp").verdict(), Ok(()));
+        assert!(row("x", "tcp").verdict().is_err());
+        assert!(row("dht", "x").verdict().is_err());
+    }
 }
