@@ -114,6 +114,10 @@ impl Sound for TorrentRow {
         text("created_by", &self.created_by, TEXT_CHARS)?;
         text("encoding", &self.encoding, TEXT_CHARS)?;
         match (self.validation_status.as_str(), self.info.is_empty()) {
+            // Readers tell a pending row by the size of its dictionary, which comes before it.
+            (PENDING, true) if self.metadata_size != 0 || self.resolved_at != 0 => {
+                Err("it is pending, but has a metadata_size or a resolved_at".to_owned())
+            }
             (PENDING, true) => {
                 text("name", &self.name, TEXT_CHARS)?;
                 text("source", &self.source, TEXT_CHARS)
@@ -324,5 +328,37 @@ mod tests {
         assert_eq!(row("dht", "tcp").verdict(), Ok(()));
         assert!(row("x", "tcp").verdict().is_err());
         assert!(row("dht", "x").verdict().is_err());
+    }
+
+    #[test]
+    fn a_pending_torrent_has_no_size_of_a_dictionary() {
+        let row = |metadata_size, resolved_at| TorrentRow {
+            id: 0,
+            infohash: vec![1; 20],
+            infohash_v2: None,
+            name: String::new(),
+            size: 0,
+            piece_length: 0,
+            pieces_count: 0,
+            files_count: 0,
+            private: false,
+            metadata_size,
+            trackers: "[]".to_owned(),
+            source: String::new(),
+            arm: String::new(),
+            peer: None,
+            discovered_at: 1,
+            last_seen_at: 1,
+            resolved_at,
+            validation_status: PENDING.to_owned(),
+            comment: String::new(),
+            created_by: String::new(),
+            encoding: String::new(),
+            info: Vec::new(),
+            info_deflated: false,
+        };
+        assert_eq!(row(0, 0).verdict(), Ok(()));
+        assert!(row(1, 0).verdict().is_err());
+        assert!(row(0, 1).verdict().is_err());
     }
 }
