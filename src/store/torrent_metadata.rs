@@ -44,7 +44,8 @@ const DEFLATE_BELOW: usize = 256 * 1024;
 const DEFLATE_LEVEL: u8 = 6;
 
 const NAME_CHARS: usize = 1_000;
-const SOURCE_CHARS: usize = 200;
+/// The most characters of `source`.
+pub(super) const SOURCE_CHARS: usize = 200;
 const TRACKERS: usize = 100;
 const TRACKER_CHARS: usize = 2_000;
 

@@ -6,7 +6,7 @@ use super::rows::{
     TorrentRow, TrackerRow,
 };
 use crate::history::Quantiles;
-use crate::store::torrent_metadata::{PENDING, VALID};
+use crate::store::torrent_metadata::{PENDING, SOURCE_CHARS, VALID};
 use crate::store::value::{self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded};
 use crate::torrent::{Infohash, PeerAddr};
 
@@ -120,7 +120,7 @@ impl Sound for TorrentRow {
             }
             (PENDING, true) => {
                 text("name", &self.name, TEXT_CHARS)?;
-                text("source", &self.source, TEXT_CHARS)
+                text("source", &self.source, SOURCE_CHARS)
             }
             (VALID, false) => Ok(()),
             (PENDING, false) => Err("it is pending, but has a dictionary".to_owned()),
