@@ -162,6 +162,15 @@ fn too_many_salts(count: impl std::fmt::Display) -> diesel::result::Error {
     ))
 }
 
+/// Refuses a salt that was just added, where there were enough.
+pub(super) fn check_salts(connection: &mut Connection) -> QueryResult<()> {
+    let count = unsigned(blocked_salt::table.count().get_result(connection)?)?;
+    if count > u64::from(MAX_SALTS) {
+        return Err(too_many_salts(count));
+    }
+    Ok(())
+}
+
 /// All that may stand in a row which blocks this hash.
 fn candidates(infohash: &Infohash, salts: &[Vec<u8>]) -> Vec<BlockEntry> {
     let mut entries = BlockEntry::of_hash(infohash);
@@ -216,10 +225,7 @@ pub(super) fn add(
         upsert::blocked_salts(connection, chunk)?;
     }
     if !salts.is_empty() {
-        let count = unsigned(blocked_salt::table.count().get_result(connection)?)?;
-        if count > u64::from(MAX_SALTS) {
-            return Err(too_many_salts(count));
-        }
+        check_salts(connection)?;
     }
     // In the order of the key: neighbours share their pages.
     let entries: BTreeSet<&BlockEntry> = entries.iter().collect();

@@ -140,6 +140,30 @@ fn a_file_that_is_cut_is_an_error_and_what_was_read_is_taken() {
     );
 }
 
+/// Rows of a blocklist block, whether or not their salt comes with them; salts that no lookup could try
+/// are refused.
+#[test]
+fn a_blocked_digest_brings_its_salt() {
+    let home = Home::new();
+    let blocked = |salt: &str, value: [u8; 32]| {
+        let value = data_encoding::HEXLOWER.encode(&value);
+        format!(
+            r#"{{"table":"blocked_infohash","value":"{value}","salt":"{salt}","list":"a","added_at":1}}"#
+        )
+    };
+    let digest = Sha256::digest([b"salt".as_slice(), hash(1).as_bytes()].concat());
+    let mut lines = vec![HEADER.to_owned(), blocked("73616c74", digest.into())];
+    lines.extend((1..1_002).map(|salt| blocked(&format!("{salt:04x}"), [1; 32])));
+    let run = import(&home, &lines, &[]);
+    assert!(run.stderr.contains("left out 2 lines"), "{}", run.stderr);
+    assert!(run.stderr.contains("more than 1000"), "{}", run.stderr);
+    home.with_store(async |store| {
+        assert_eq!(store.block_salts().await.unwrap().len(), 1_000);
+        assert!(store.blocked(&hash(1)).await.unwrap().is_some());
+        assert_eq!(store.blocked(&hash(2)).await, Ok(None));
+    });
+}
+
 /// A value as a line may have it at any place.
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
