@@ -248,12 +248,19 @@ pub(super) fn add(
 /// Removes whatever blocks this hash. Whether there was anything.
 pub(super) fn remove(connection: &mut Connection, infohash: &Infohash) -> QueryResult<bool> {
     let salts = salts(connection)?;
-    let mut removed = 0;
+    let (mut removed, mut salted) = (0, 0);
     for entry in candidates(infohash, &salts) {
         let row = table::table
-            .filter(table::value.eq(entry.value))
-            .filter(table::salt.eq(entry.salt));
-        removed += diesel::delete(row).execute(connection)?;
+            .filter(table::value.eq(&entry.value))
+            .filter(table::salt.eq(&entry.salt));
+        let rows = diesel::delete(row).execute(connection)?;
+        removed += rows;
+        if !entry.salt.is_empty() {
+            salted += rows;
+        }
+    }
+    if salted > 0 {
+        remove_unused_salts(connection)?;
     }
     if let Infohash::V1(id) = infohash {
         // The v2 hash that was cut to these 20 bytes.
@@ -270,7 +277,20 @@ pub(super) fn remove(connection: &mut Connection, infohash: &Infohash) -> QueryR
 pub(super) fn remove_list(connection: &mut Connection, list: &str) -> QueryResult<u64> {
     let removed = diesel::delete(table::table.filter(table::list.eq(bounded(list, LIST_CHARS))))
         .execute(connection)?;
+    if removed > 0 {
+        remove_unused_salts(connection)?;
+    }
     Ok(u64::try_from(removed).unwrap_or(u64::MAX))
+}
+
+/// Each salt costs every lookup a few digests, and there may be only so many.
+fn remove_unused_salts(connection: &mut Connection) -> QueryResult<()> {
+    let used = table::table
+        .filter(table::salt.ne(Vec::<u8>::new()))
+        .select(table::salt);
+    diesel::delete(blocked_salt::table.filter(blocked_salt::salt.ne_all(used)))
+        .execute(connection)
+        .map(drop)
 }
 
 /// Up to `limit` rows in the order of the key, all or those of a list.

@@ -161,6 +161,10 @@ fn a_blocked_digest_brings_its_salt() {
         assert_eq!(store.block_salts().await.unwrap().len(), 1_000);
         assert!(store.blocked(&hash(1)).await.unwrap().is_some());
         assert_eq!(store.blocked(&hash(2)).await, Ok(None));
+        assert_eq!(store.unblock(&hash(1)).await, Ok(true));
+        assert_eq!(store.block_salts().await.unwrap().len(), 999);
+        assert_eq!(store.unblock_list("a").await, Ok(999));
+        assert_eq!(store.block_salts().await.unwrap().len(), 0);
     });
 }
 
