@@ -381,14 +381,8 @@ pub(super) fn resolved_at(
     connection: &mut Connection,
     infohash: &Infohash,
 ) -> QueryResult<Option<i64>> {
-    match ids(connection, infohash)?.first() {
-        Some(known) => table::table
-            .find(known.id)
-            .select(table::resolved_at)
-            .first(connection)
-            .optional(),
-        None => Ok(None),
-    }
+    let known = ids(connection, infohash)?;
+    Ok(known.iter().map(|row| row.resolved_at).max())
 }
 
 /// The files of the torrent with this hash: path and length in bytes; none where it is unknown.
@@ -396,7 +390,10 @@ pub(super) fn files(
     connection: &mut Connection,
     infohash: &Infohash,
 ) -> QueryResult<Vec<(String, u64)>> {
-    match ids(connection, infohash)?.first() {
+    let known = ids(connection, infohash)?;
+    // Of two rows, that with the dictionary knows better.
+    let verified = known.iter().find(|row| !row.is_pending());
+    match verified.or(known.first()) {
         Some(row) => torrent_file::of_torrent(connection, row.id),
         None => Ok(Vec::new()),
     }
