@@ -10,10 +10,22 @@ use crate::store::torrent_metadata::{PENDING, SOURCE_CHARS, VALID};
 use crate::store::value::{self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded};
 use crate::torrent::{Infohash, PeerAddr};
 
-/// The longest names, URLs and commands, in characters.
+// What the writers write, which every database holds: MySQL's columns are bounded.
+
+/// The longest names and messages, in characters.
 const TEXT_CHARS: usize = 1_000;
-/// The longest URL of a tracker, and the longest path, in characters.
-const LONG_TEXT_CHARS: usize = 4_000;
+/// The longest path, in characters.
+const PATH_CHARS: usize = 4_000;
+/// The longest URL of a tracker, in characters.
+const TRACKER_CHARS: usize = 700;
+/// The longest name of an arm, in characters.
+pub(in crate::store) const ARM_CHARS: usize = 20;
+/// The longest id of a run, in characters: a UUID.
+const SESSION_ID_CHARS: usize = 36;
+/// The longest name of a command, in characters.
+const COMMAND_CHARS: usize = 40;
+/// The longest name of a blocklist, in characters.
+const LIST_CHARS: usize = 100;
 /// The longest list of trackers, in characters.
 const TRACKERS_CHARS: usize = 250_000;
 
@@ -109,7 +121,7 @@ impl Sound for TorrentRow {
             peer.parse::<PeerAddr>()
                 .map_err(|error| error.to_string())?;
         }
-        text("arm", &self.arm, CLIENT_CHARS)?;
+        text("arm", &self.arm, ARM_CHARS)?;
         text("comment", &self.comment, TEXT_CHARS)?;
         text("created_by", &self.created_by, TEXT_CHARS)?;
         text("encoding", &self.encoding, TEXT_CHARS)?;
@@ -133,7 +145,7 @@ impl Sound for TorrentRow {
 impl Sound for FileRow {
     fn verdict(&self) -> Verdict {
         hash(&self.infohash)?;
-        text("path", &self.path, LONG_TEXT_CHARS)?;
+        text("path", &self.path, PATH_CHARS)?;
         no_negatives(&[("position", self.position), ("length", self.length)])
     }
 }
@@ -234,7 +246,7 @@ impl Sound for GroupRow {
 
 impl Sound for TrackerRow {
     fn verdict(&self) -> Verdict {
-        text("tracker_url", &self.tracker_url, LONG_TEXT_CHARS)?;
+        text("tracker_url", &self.tracker_url, TRACKER_CHARS)?;
         text("error_message", &self.error_message, TEXT_CHARS)?;
         weights(&[("avg_response_ms", self.avg_response_ms.unwrap_or(0.0))])?;
         no_negatives(&[
@@ -266,8 +278,8 @@ impl Sound for SessionRow {
         if !["running", "completed", "stopped", "failed"].contains(&self.status.as_str()) {
             return Err(format!("unknown status `{}`", self.status));
         }
-        text("session_id", &self.session_id, CLIENT_CHARS)?;
-        text("command", &self.command, TEXT_CHARS)?;
+        text("session_id", &self.session_id, SESSION_ID_CHARS)?;
+        text("command", &self.command, COMMAND_CHARS)?;
         no_negatives(&[
             ("requested", self.requested),
             ("resolved", self.resolved),
@@ -283,7 +295,7 @@ impl Sound for BlockedRow {
     fn verdict(&self) -> Verdict {
         hash(&self.value)?;
         salt(&self.salt)?;
-        text("list", &self.list, TEXT_CHARS)
+        text("list", &self.list, LIST_CHARS)
     }
 }
 
