@@ -285,12 +285,18 @@ pub(super) fn remove_list(connection: &mut Connection, list: &str) -> QueryResul
 
 /// Each salt costs every lookup a few digests, and there may be only so many.
 fn remove_unused_salts(connection: &mut Connection) -> QueryResult<()> {
-    let used = table::table
+    let used: Vec<Vec<u8>> = table::table
         .filter(table::salt.ne(Vec::<u8>::new()))
-        .select(table::salt);
-    diesel::delete(blocked_salt::table.filter(blocked_salt::salt.ne_all(used)))
-        .execute(connection)
-        .map(drop)
+        .select(table::salt)
+        .distinct()
+        .load(connection)?;
+    let used: BTreeSet<Vec<u8>> = used.into_iter().collect();
+    for salt in salts(connection)? {
+        if !used.contains(&salt) {
+            diesel::delete(blocked_salt::table.find(salt)).execute(connection)?;
+        }
+    }
+    Ok(())
 }
 
 /// Up to `limit` rows in the order of the key, all or those of a list.

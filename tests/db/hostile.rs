@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use metafetch::store::{Database, Importer, StoreUrl, Watch};
 use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use crate::fixture::{Home, Run, dictionary, hash, now_ms};
 
@@ -159,9 +160,9 @@ fn a_blocked_digest_brings_its_salt() {
     assert!(run.stderr.contains("more than 1000"), "{}", run.stderr);
     home.with_store(async |store| {
         assert_eq!(store.block_salts().await.unwrap().len(), 1_000);
-        assert!(store.blocked(&hash(1)).await.unwrap().is_some());
-        assert_eq!(store.blocked(&hash(2)).await, Ok(None));
-        assert_eq!(store.unblock(&hash(1)).await, Ok(true));
+        assert!(store.is_blocked(&hash(1)).await.unwrap());
+        assert_eq!(store.is_blocked(&hash(2)).await, Ok(false));
+        assert_eq!(store.unblock(&[hash(1)]).await, Ok(Vec::new()));
         assert_eq!(store.block_salts().await.unwrap().len(), 999);
         assert_eq!(store.unblock_list("a").await, Ok(999));
         assert_eq!(store.block_salts().await.unwrap().len(), 0);
