@@ -291,7 +291,11 @@ fn remove_unused_salts(connection: &mut Connection) -> QueryResult<()> {
         .distinct()
         .load(connection)?;
     let used: BTreeSet<Vec<u8>> = used.into_iter().collect();
-    for salt in salts(connection)? {
+    // All of them, even where they are too many: this is the way back.
+    let salts: Vec<Vec<u8>> = blocked_salt::table
+        .select(blocked_salt::salt)
+        .load(connection)?;
+    for salt in salts {
         if !used.contains(&salt) {
             diesel::delete(blocked_salt::table.find(salt)).execute(connection)?;
         }
