@@ -162,6 +162,15 @@ fn too_many_salts(count: impl std::fmt::Display) -> diesel::result::Error {
     ))
 }
 
+/// Refuses a salt that was just added, where there were enough.
+pub(super) fn check_salts(connection: &mut Connection) -> QueryResult<()> {
+    let count = unsigned(blocked_salt::table.count().get_result(connection)?)?;
+    if count > u64::from(MAX_SALTS) {
+        return Err(too_many_salts(count));
+    }
+    Ok(())
+}
+
 /// All that may stand in a row which blocks this hash.
 fn candidates(infohash: &Infohash, salts: &[Vec<u8>]) -> Vec<BlockEntry> {
     let mut entries = BlockEntry::of_hash(infohash);
@@ -216,10 +225,7 @@ pub(super) fn add(
         upsert::blocked_salts(connection, chunk)?;
     }
     if !salts.is_empty() {
-        let count = unsigned(blocked_salt::table.count().get_result(connection)?)?;
-        if count > u64::from(MAX_SALTS) {
-            return Err(too_many_salts(count));
-        }
+        check_salts(connection)?;
     }
     // In the order of the key: neighbours share their pages.
     let entries: BTreeSet<&BlockEntry> = entries.iter().collect();
@@ -242,12 +248,19 @@ pub(super) fn add(
 /// Removes whatever blocks this hash. Whether there was anything.
 pub(super) fn remove(connection: &mut Connection, infohash: &Infohash) -> QueryResult<bool> {
     let salts = salts(connection)?;
-    let mut removed = 0;
+    let (mut removed, mut salted) = (0, 0);
     for entry in candidates(infohash, &salts) {
         let row = table::table
-            .filter(table::value.eq(entry.value))
-            .filter(table::salt.eq(entry.salt));
-        removed += diesel::delete(row).execute(connection)?;
+            .filter(table::value.eq(&entry.value))
+            .filter(table::salt.eq(&entry.salt));
+        let rows = diesel::delete(row).execute(connection)?;
+        removed += rows;
+        if !entry.salt.is_empty() {
+            salted += rows;
+        }
+    }
+    if salted > 0 {
+        remove_unused_salts(connection)?;
     }
     if let Infohash::V1(id) = infohash {
         // The v2 hash that was cut to these 20 bytes.
@@ -264,7 +277,30 @@ pub(super) fn remove(connection: &mut Connection, infohash: &Infohash) -> QueryR
 pub(super) fn remove_list(connection: &mut Connection, list: &str) -> QueryResult<u64> {
     let removed = diesel::delete(table::table.filter(table::list.eq(bounded(list, LIST_CHARS))))
         .execute(connection)?;
+    if removed > 0 {
+        remove_unused_salts(connection)?;
+    }
     Ok(u64::try_from(removed).unwrap_or(u64::MAX))
+}
+
+/// Each salt costs every lookup a few digests, and there may be only so many.
+fn remove_unused_salts(connection: &mut Connection) -> QueryResult<()> {
+    let used: Vec<Vec<u8>> = table::table
+        .filter(table::salt.ne(Vec::<u8>::new()))
+        .select(table::salt)
+        .distinct()
+        .load(connection)?;
+    let used: BTreeSet<Vec<u8>> = used.into_iter().collect();
+    // All of them, even where they are too many: this is the way back.
+    let salts: Vec<Vec<u8>> = blocked_salt::table
+        .select(blocked_salt::salt)
+        .load(connection)?;
+    for salt in salts {
+        if !used.contains(&salt) {
+            diesel::delete(blocked_salt::table.find(salt)).execute(connection)?;
+        }
+    }
+    Ok(())
 }
 
 /// Up to `limit` rows in the order of the key, all or those of a list.

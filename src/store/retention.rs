@@ -288,11 +288,13 @@ impl Prune<'_> {
         let (before, _) = old;
         let mut deleted = 0;
         archive::each_batch(&path, |rows: Vec<R>| {
-            // What has changed since is newer than what the file has: it stays.
+            // What has changed since is newer than what the file has: it stays, even where it would
+            // still be old enough to go.
             deleted += self.database.write_politely(|connection| {
                 let mut deleted = 0;
                 for row in &rows {
                     if let Some(stored) = row.stored(connection)?
+                        && stored.time() == row.time()
                         && stored.time() < before
                     {
                         stored.delete(connection)?;

@@ -4,11 +4,11 @@
 use diesel::prelude::*;
 
 use super::connection::Connection;
-use super::exchange::{FileRow, Portable, Row, TorrentRow};
+use super::exchange::{FileRow, Portable, Row, SaltRow, TorrentRow};
 use super::schema::{torrent_file, torrent_metadata as table};
 use super::torrent_metadata::{self, Known, Times, ids, put_seen, stored_identity};
 use super::value::{bounded, clamped, keys};
-use super::{ResolvedTorrent, failed_torrent};
+use super::{ResolvedTorrent, blocklist, failed_torrent};
 use crate::torrent::Infohash;
 
 /// What became of a row.
@@ -212,10 +212,28 @@ pub(super) fn row(
         Row::CrawlSession(row) => newer(connection, row.as_ref(), |stored, new| {
             (new.ended_at > stored.ended_at).then(|| new.clone())
         }),
-        Row::BlockedSalt(row) => newer(connection, row, |_, _| None),
-        Row::BlockedInfohash(row) => newer(connection, row, |_, _| None),
+        Row::BlockedSalt(row) => salt(connection, row),
+        Row::BlockedInfohash(row) => {
+            // Without its salt it would block nothing.
+            if !row.salt.is_empty() {
+                let row = SaltRow {
+                    salt: row.salt.clone(),
+                };
+                salt(connection, &row)?;
+            }
+            newer(connection, row, |_, _| None)
+        }
     }
     .map(Some)
+}
+
+/// Takes a salt, unless there are too many.
+fn salt(connection: &mut Connection, row: &SaltRow) -> QueryResult<Taken> {
+    let taken = newer(connection, row, |_, _| None)?;
+    if taken == Taken::Added {
+        blocklist::check_salts(connection)?;
+    }
+    Ok(taken)
 }
 
 /// Adds the row; where there is one, `choose` says by what to replace it, if at all.

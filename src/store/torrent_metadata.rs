@@ -44,7 +44,8 @@ const DEFLATE_BELOW: usize = 256 * 1024;
 const DEFLATE_LEVEL: u8 = 6;
 
 const NAME_CHARS: usize = 1_000;
-const SOURCE_CHARS: usize = 200;
+/// The most characters of `source`.
+pub(super) const SOURCE_CHARS: usize = 200;
 const TRACKERS: usize = 100;
 const TRACKER_CHARS: usize = 2_000;
 
@@ -380,14 +381,8 @@ pub(super) fn resolved_at(
     connection: &mut Connection,
     infohash: &Infohash,
 ) -> QueryResult<Option<i64>> {
-    match ids(connection, infohash)?.first() {
-        Some(known) => table::table
-            .find(known.id)
-            .select(table::resolved_at)
-            .first(connection)
-            .optional(),
-        None => Ok(None),
-    }
+    let known = ids(connection, infohash)?;
+    Ok(known.iter().map(|row| row.resolved_at).max())
 }
 
 /// The files of the torrent with this hash: path and length in bytes; none where it is unknown.
@@ -395,7 +390,10 @@ pub(super) fn files(
     connection: &mut Connection,
     infohash: &Infohash,
 ) -> QueryResult<Vec<(String, u64)>> {
-    match ids(connection, infohash)?.first() {
+    let known = ids(connection, infohash)?;
+    // Of two rows, that with the dictionary knows better.
+    let verified = known.iter().find(|row| !row.is_pending());
+    match verified.or(known.first()) {
         Some(row) => torrent_file::of_torrent(connection, row.id),
         None => Ok(Vec::new()),
     }

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use metafetch::store::{Database, Importer, StoreUrl, Watch};
 use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use crate::fixture::{Home, Run, dictionary, hash, now_ms};
 
@@ -138,6 +139,34 @@ fn a_file_that_is_cut_is_an_error_and_what_was_read_is_taken() {
             .stdout
             .contains("checked 301 torrents")
     );
+}
+
+/// Rows of a blocklist block, whether or not their salt comes with them; salts that no lookup could try
+/// are refused.
+#[test]
+fn a_blocked_digest_brings_its_salt() {
+    let home = Home::new();
+    let blocked = |salt: &str, value: [u8; 32]| {
+        let value = data_encoding::HEXLOWER.encode(&value);
+        format!(
+            r#"{{"table":"blocked_infohash","value":"{value}","salt":"{salt}","list":"a","added_at":1}}"#
+        )
+    };
+    let digest = Sha256::digest([b"salt".as_slice(), hash(1).as_bytes()].concat());
+    let mut lines = vec![HEADER.to_owned(), blocked("73616c74", digest.into())];
+    lines.extend((1..1_002).map(|salt| blocked(&format!("{salt:04x}"), [1; 32])));
+    let run = import(&home, &lines, &[]);
+    assert!(run.stderr.contains("left out 2 lines"), "{}", run.stderr);
+    assert!(run.stderr.contains("more than 1000"), "{}", run.stderr);
+    home.with_store(async |store| {
+        assert_eq!(store.block_salts().await.unwrap().len(), 1_000);
+        assert!(store.is_blocked(&hash(1)).await.unwrap());
+        assert_eq!(store.is_blocked(&hash(2)).await, Ok(false));
+        assert_eq!(store.unblock(&[hash(1)]).await, Ok(Vec::new()));
+        assert_eq!(store.block_salts().await.unwrap().len(), 999);
+        assert_eq!(store.unblock_list("a").await, Ok(999));
+        assert_eq!(store.block_salts().await.unwrap().len(), 0);
+    });
 }
 
 /// A value as a line may have it at any place.

@@ -6,14 +6,26 @@ use super::rows::{
     TorrentRow, TrackerRow,
 };
 use crate::history::Quantiles;
-use crate::store::torrent_metadata::{PENDING, VALID};
+use crate::store::torrent_metadata::{PENDING, SOURCE_CHARS, VALID};
 use crate::store::value::{self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded};
 use crate::torrent::{Infohash, PeerAddr};
 
-/// The longest names, URLs and commands, in characters.
+// What the writers write, which every database holds: MySQL's columns are bounded.
+
+/// The longest names and messages, in characters.
 const TEXT_CHARS: usize = 1_000;
-/// The longest URL of a tracker, and the longest path, in characters.
-const LONG_TEXT_CHARS: usize = 4_000;
+/// The longest path, in characters.
+const PATH_CHARS: usize = 4_000;
+/// The longest URL of a tracker, in characters.
+const TRACKER_CHARS: usize = 700;
+/// The longest name of an arm, in characters.
+pub(in crate::store) const ARM_CHARS: usize = 20;
+/// The longest id of a run, in characters: a UUID.
+const SESSION_ID_CHARS: usize = 36;
+/// The longest name of a command, in characters.
+const COMMAND_CHARS: usize = 40;
+/// The longest name of a blocklist, in characters.
+const LIST_CHARS: usize = 100;
 /// The longest list of trackers, in characters.
 const TRACKERS_CHARS: usize = 250_000;
 
@@ -109,14 +121,18 @@ impl Sound for TorrentRow {
             peer.parse::<PeerAddr>()
                 .map_err(|error| error.to_string())?;
         }
-        text("arm", &self.arm, CLIENT_CHARS)?;
+        text("arm", &self.arm, ARM_CHARS)?;
         text("comment", &self.comment, TEXT_CHARS)?;
         text("created_by", &self.created_by, TEXT_CHARS)?;
         text("encoding", &self.encoding, TEXT_CHARS)?;
         match (self.validation_status.as_str(), self.info.is_empty()) {
+            // Readers tell a pending row by the size of its dictionary, which comes before it.
+            (PENDING, true) if self.metadata_size != 0 || self.resolved_at != 0 => {
+                Err("it is pending, but has a metadata_size or a resolved_at".to_owned())
+            }
             (PENDING, true) => {
                 text("name", &self.name, TEXT_CHARS)?;
-                text("source", &self.source, TEXT_CHARS)
+                text("source", &self.source, SOURCE_CHARS)
             }
             (VALID, false) => Ok(()),
             (PENDING, false) => Err("it is pending, but has a dictionary".to_owned()),
@@ -129,7 +145,7 @@ impl Sound for TorrentRow {
 impl Sound for FileRow {
     fn verdict(&self) -> Verdict {
         hash(&self.infohash)?;
-        text("path", &self.path, LONG_TEXT_CHARS)?;
+        text("path", &self.path, PATH_CHARS)?;
         no_negatives(&[("position", self.position), ("length", self.length)])
     }
 }
@@ -138,7 +154,7 @@ impl Sound for AttemptRow {
     fn verdict(&self) -> Verdict {
         hash(&self.infohash)?;
         address(&self.peer_ip, self.peer_port)?;
-        text("source", &self.source, CLIENT_CHARS)?;
+        known(value::source(&self.source))?;
         known(value::arm(&self.arm))?;
         known(value::phase(&self.phase))?;
         if self.outcome != DELIVERED {
@@ -151,7 +167,7 @@ impl Sound for AttemptRow {
             CLIENT_CHARS,
         )?;
         text("why", &self.why, WHY_CHARS)?;
-        text("transport", &self.transport, CLIENT_CHARS)?;
+        known(value::transport(&self.transport))?;
         no_negatives(&[
             ("duration_ms", self.duration_ms),
             ("metadata_size", self.metadata_size.unwrap_or(0)),
@@ -230,7 +246,7 @@ impl Sound for GroupRow {
 
 impl Sound for TrackerRow {
     fn verdict(&self) -> Verdict {
-        text("tracker_url", &self.tracker_url, LONG_TEXT_CHARS)?;
+        text("tracker_url", &self.tracker_url, TRACKER_CHARS)?;
         text("error_message", &self.error_message, TEXT_CHARS)?;
         weights(&[("avg_response_ms", self.avg_response_ms.unwrap_or(0.0))])?;
         no_negatives(&[
@@ -262,8 +278,8 @@ impl Sound for SessionRow {
         if !["running", "completed", "stopped", "failed"].contains(&self.status.as_str()) {
             return Err(format!("unknown status `{}`", self.status));
         }
-        text("session_id", &self.session_id, CLIENT_CHARS)?;
-        text("command", &self.command, TEXT_CHARS)?;
+        text("session_id", &self.session_id, SESSION_ID_CHARS)?;
+        text("command", &self.command, COMMAND_CHARS)?;
         no_negatives(&[
             ("requested", self.requested),
             ("resolved", self.resolved),
@@ -279,7 +295,7 @@ impl Sound for BlockedRow {
     fn verdict(&self) -> Verdict {
         hash(&self.value)?;
         salt(&self.salt)?;
-        text("list", &self.list, TEXT_CHARS)
+        text("list", &self.list, LIST_CHARS)
     }
 }
 
@@ -294,4 +310,67 @@ fn salt(bytes: &[u8]) -> Verdict {
         return Err(format!("the salt has {} bytes, more than 64", bytes.len()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_has_a_source_and_a_transport_that_are_read_back() {
+        let row = |source: &str, transport: &str| AttemptRow {
+            id: 1,
+            infohash: vec![1; 20],
+            peer_ip: "1.2.3.4".to_owned(),
+            peer_port: 5,
+            source: source.to_owned(),
+            arm: "direct".to_owned(),
+            started_at: 1,
+            duration_ms: 1,
+            phase: "transfer".to_owned(),
+            outcome: DELIVERED.to_owned(),
+            detail: String::new(),
+            metadata_size: None,
+            client: None,
+            transport: transport.to_owned(),
+            encrypted: false,
+            connect_ms: None,
+            why: String::new(),
+        };
+        assert_eq!(row("dht", "tcp").verdict(), Ok(()));
+        assert!(row("x", "tcp").verdict().is_err());
+        assert!(row("dht", "x").verdict().is_err());
+    }
+
+    #[test]
+    fn a_pending_torrent_has_no_size_of_a_dictionary() {
+        let row = |metadata_size, resolved_at| TorrentRow {
+            id: 0,
+            infohash: vec![1; 20],
+            infohash_v2: None,
+            name: String::new(),
+            size: 0,
+            piece_length: 0,
+            pieces_count: 0,
+            files_count: 0,
+            private: false,
+            metadata_size,
+            trackers: "[]".to_owned(),
+            source: String::new(),
+            arm: String::new(),
+            peer: None,
+            discovered_at: 1,
+            last_seen_at: 1,
+            resolved_at,
+            validation_status: PENDING.to_owned(),
+            comment: String::new(),
+            created_by: String::new(),
+            encoding: String::new(),
+            info: Vec::new(),
+            info_deflated: false,
+        };
+        assert_eq!(row(0, 0).verdict(), Ok(()));
+        assert!(row(1, 0).verdict().is_err());
+        assert!(row(0, 1).verdict().is_err());
+    }
 }

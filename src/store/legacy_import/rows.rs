@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use crate::store::connection::Connection;
 use crate::store::exchange::{FileRow, Keyed as _, PeerRow, Portable as _, TorrentRow};
 use crate::store::take::{self, Taken, Torrents, cleaned};
-use crate::store::torrent_metadata::{PENDING, merged, tracker_list};
+use crate::store::torrent_metadata::{PENDING, SOURCE_CHARS, merged, tracker_list};
 use crate::store::value::CLIENT_CHARS;
 use crate::torrent::{Arm, Infohash, Magnet, PeerAddr, Reason, is_tracker};
 
@@ -142,7 +142,7 @@ impl Legacy for LegacyTorrent {
             private: self.private_torrent != 0,
             metadata_size: 0,
             trackers: tracker_list(&trackers).unwrap_or_else(|_| "[]".to_owned()),
-            source: text(&self.source),
+            source: cleaned(self.source.as_deref().unwrap_or_default(), SOURCE_CHARS),
             arm: String::new(),
             peer: None,
             discovered_at: self.discovered.max(0).saturating_mul(1_000),
