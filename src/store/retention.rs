@@ -39,8 +39,6 @@ pub struct Retention {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How long it is remembered which batches were applied. A journal is replayed long before.
-const BATCHES_KEPT: Duration = DAY.saturating_mul(30);
 
 impl Default for Retention {
     fn default() -> Self {
@@ -310,7 +308,10 @@ impl Prune<'_> {
 
     /// Which batches were applied is known for longer than any journal lives.
     fn batches(&mut self) -> Result<(), DataError> {
-        let until = self.options.now_ms.saturating_sub(millis(BATCHES_KEPT));
+        let until = self
+            .options
+            .now_ms
+            .saturating_sub(millis(super::applied_batch::KEPT));
         let dry_run = self.options.dry_run;
         let rows = self.database.write(|connection| {
             let old = applied_batch::table.filter(applied_batch::applied_at.lt(until));
