@@ -11,7 +11,9 @@ use super::connection::Connection;
 use super::database::{DataError, Database, Watch};
 use super::exchange::{Keyed as _, PAGE, Row, Sound as _, Table, TorrentRow, with_row};
 use super::schema::{torrent_file, torrent_metadata};
-use super::torrent_metadata::{PENDING, Times, bounded_name, put_seen, stored_identity};
+use super::torrent_metadata::{
+    ARM_CHARS, PENDING, SOURCE_CHARS, Times, bounded_name, put_seen, stored_identity,
+};
 use super::value::bounded;
 use super::{dictionary, take, torrent_file as files, upkeep};
 use crate::torrent::Infohash;
@@ -319,16 +321,10 @@ fn fault(row: &TorrentRow, stored: &[(String, u64)]) -> Option<Fault> {
 /// Repairs a torrent, if it still is damaged; says whether it is well now.
 fn mend(connection: &mut Connection, id: i64) -> QueryResult<bool> {
     use torrent_metadata as table;
-    let row: Option<TorrentRow> = table::table
-        .find(id)
-        .select(TorrentRow::as_select())
-        .first(connection)
-        .optional()?;
-    let Some(mut row) = row.map(TorrentRow::inflated) else {
+    let Some((mut row, files)) = stored(connection, id)? else {
         return Ok(true);
     };
-    let stored = files::of_torrent(connection, id).unwrap_or_default();
-    let Some((_, remedy)) = fault(&row, &stored) else {
+    let Some((_, remedy)) = fault(&row, &files) else {
         return Ok(true);
     };
     match remedy {
@@ -345,13 +341,21 @@ fn mend(connection: &mut Connection, id: i64) -> QueryResult<bool> {
             };
             let trackers = serde_json::from_str(&row.trackers).unwrap_or_default();
             let peer = row.peer.as_deref().and_then(|peer| peer.parse().ok());
-            let torrent = dictionary::resolved(infohash, &info, raw, trackers, (&row.arm, peer));
+            let arm = take::cleaned(&row.arm, ARM_CHARS);
+            let torrent = dictionary::resolved(infohash, &info, raw, trackers, (&arm, peer));
             let times = Times {
                 discovered: row.discovered_at,
                 last_seen: row.last_seen_at,
                 resolved: row.resolved_at,
             };
-            put_seen(connection, &torrent, times)?;
+            let identity = put_seen(connection, &torrent, times)?;
+            diesel::update(table::table.filter(table::infohash.eq(identity.as_bytes())))
+                .set((
+                    table::comment.eq(take::cleaned(&row.comment, 1_000)),
+                    table::created_by.eq(take::cleaned(&row.created_by, 1_000)),
+                    table::encoding.eq(take::cleaned(&row.encoding, 1_000)),
+                ))
+                .execute(connection)?;
         }
         Remedy::Refetch => {
             let is_list = serde_json::from_str::<Vec<String>>(&row.trackers).is_ok();
@@ -365,6 +369,8 @@ fn mend(connection: &mut Connection, id: i64) -> QueryResult<bool> {
                     table::validation_status.eq(PENDING),
                     table::trackers.eq(trackers),
                     table::peer.eq(None::<String>),
+                    table::source.eq(take::cleaned(&row.source, SOURCE_CHARS)),
+                    table::arm.eq(take::cleaned(&row.arm, ARM_CHARS)),
                     table::name.eq(take::cleaned(&row.name, 1_000)),
                     table::comment.eq(take::cleaned(&row.comment, 1_000)),
                     table::created_by.eq(take::cleaned(&row.created_by, 1_000)),
@@ -373,7 +379,25 @@ fn mend(connection: &mut Connection, id: i64) -> QueryResult<bool> {
                 .execute(connection)?;
         }
     }
-    Ok(true)
+    // Gone is well, too: it was deleted, or became one with the row of its other hash.
+    let Some((row, stored)) = stored(connection, id)? else {
+        return Ok(true);
+    };
+    Ok(fault(&row, &stored).is_none())
+}
+
+/// A torrent, with its files.
+fn stored(connection: &mut Connection, id: i64) -> QueryResult<Option<Stored>> {
+    let row: Option<TorrentRow> = torrent_metadata::table
+        .find(id)
+        .select(TorrentRow::as_select())
+        .first(connection)
+        .optional()?;
+    let Some(row) = row.map(TorrentRow::inflated) else {
+        return Ok(None);
+    };
+    let files = files::of_torrent(connection, id).unwrap_or_default();
+    Ok(Some((row, files)))
 }
 
 fn hash_text(row: &TorrentRow) -> String {

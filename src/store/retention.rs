@@ -71,6 +71,24 @@ pub struct PruneOptions {
     pub now_ms: i64,
 }
 
+impl PruneOptions {
+    /// The time that rows of this table go before; `None` where they are kept for ever.
+    fn kept_from(&self, table: Table) -> Option<i64> {
+        let keep = &self.retention;
+        let kept = match table {
+            Table::MetadataRequest => keep.attempts,
+            Table::PeerState | Table::PeerGroup => keep.peers,
+            Table::FailedTorrent => keep.failed,
+            Table::TrackerState => keep.trackers,
+            Table::DhtNodeState => keep.nodes,
+            Table::CrawlSession => keep.sessions,
+            Table::TorrentMetadata => keep.torrents,
+            Table::TorrentFile | Table::BlockedSalt | Table::BlockedInfohash => None,
+        };
+        kept.map(|kept| self.now_ms.saturating_sub(millis(kept)))
+    }
+}
+
 /// What was pruned, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -145,19 +163,17 @@ impl Database {
             options,
             pruned: Pruned::default(),
         };
-        let keep = &options.retention;
-        for (table, kept) in [
-            (Table::MetadataRequest, keep.attempts),
-            (Table::PeerState, keep.peers),
-            (Table::PeerGroup, keep.peers),
-            (Table::FailedTorrent, keep.failed),
-            (Table::TrackerState, keep.trackers),
-            (Table::DhtNodeState, keep.nodes),
-            (Table::CrawlSession, keep.sessions),
-            (Table::TorrentMetadata, keep.torrents),
+        for table in [
+            Table::MetadataRequest,
+            Table::PeerState,
+            Table::PeerGroup,
+            Table::FailedTorrent,
+            Table::TrackerState,
+            Table::DhtNodeState,
+            Table::CrawlSession,
+            Table::TorrentMetadata,
         ] {
-            if let Some(kept) = kept {
-                let until = options.now_ms.saturating_sub(millis(kept));
+            if let Some(until) = options.kept_from(table) {
                 prune.table(table, (until, false), u64::MAX, watch)?;
             }
         }
@@ -338,15 +354,32 @@ impl Prune<'_> {
             (Table::PeerState, true, PEER_BYTES),
             (Table::TorrentMetadata, false, TORRENT_BYTES),
         ] {
+            // Without a dry run, what goes by age is gone by now.
+            let mut aged = 0;
+            if self.options.dry_run {
+                let rows = self.pruned.rows.get(table.as_str()).copied();
+                let bytes = rows.unwrap_or(0).saturating_mul(row_bytes);
+                room.bytes = room.bytes.saturating_sub(bytes);
+                aged = self.aged(table, useless)?;
+            }
             if table == Table::TorrentMetadata && !torrents {
                 continue;
             }
             while room.bytes > max_bytes {
                 let wanted = ((room.bytes - max_bytes) / row_bytes).max(QUOTA_ROWS);
-                let Some(until) = self.oldest(table, useless, wanted)? else {
+                let oldest = self.oldest(table, useless, wanted.saturating_add(aged))?;
+                let Some(until) = oldest else {
                     break;
                 };
-                let gone = self.table(table, (until, useless), wanted, watch)?;
+                let mut gone = self.table(table, (until, useless), wanted, watch)?;
+                if aged > 0 {
+                    // They were counted before.
+                    let again = aged.min(gone);
+                    gone -= again;
+                    if let Some(rows) = self.pruned.rows.get_mut(table.as_str()) {
+                        *rows = rows.saturating_sub(again);
+                    }
+                }
                 if gone == 0 {
                     break;
                 }
@@ -363,6 +396,19 @@ impl Prune<'_> {
         }
         self.pruned.is_above_quota = room.bytes > max_bytes;
         Ok(())
+    }
+
+    /// How many rows go by their age, of all or of the useless ones.
+    fn aged(&mut self, table: Table, useless: bool) -> Result<u64, DataError> {
+        let Some(until) = self.options.kept_from(table) else {
+            return Ok(0);
+        };
+        with_aged!(table, Rows => {
+            let count = self
+                .database
+                .read(|connection| Rows::count_old(connection, until, useless))?;
+            Ok(count.unsigned_abs())
+        }, else Ok(0))
     }
 
     /// The time that the `wanted` oldest rows are older than; `None` where there are no rows.

@@ -46,6 +46,8 @@ const DEFLATE_LEVEL: u8 = 6;
 const NAME_CHARS: usize = 1_000;
 /// The most characters of `source`.
 pub(super) const SOURCE_CHARS: usize = 200;
+/// The most characters of `arm`.
+pub(super) const ARM_CHARS: usize = 20;
 const TRACKERS: usize = 100;
 const TRACKER_CHARS: usize = 2_000;
 

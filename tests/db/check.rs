@@ -50,17 +50,20 @@ fn rows_are_made_from_their_dictionary_again() {
          UPDATE torrent_metadata SET trackers = 'no list' WHERE id = {};
          DELETE FROM torrent_file WHERE torrent_id = {} AND position = 1;
          UPDATE torrent_file SET length = 99 WHERE torrent_id = {} AND position = 0;
-         UPDATE torrent_file SET path = 'x' WHERE torrent_id = {} AND position = 0;",
+         UPDATE torrent_file SET path = 'x' WHERE torrent_id = {} AND position = 0;
+         UPDATE torrent_metadata SET comment = printf('%.1001c', 'c'), arm = printf('%.21c', 'a')
+             WHERE id = {};",
         of(1),
         of(2),
         of(3),
         of(4),
-        of(5)
+        of(5),
+        of(6)
     ));
     let found = home.run(&["check"]);
     assert_eq!(
         (found.code, found.stdout.matches("\ndamaged").count()),
-        (3, 4),
+        (3, 5),
         "{found:#?}"
     );
     for says in [
@@ -68,13 +71,14 @@ fn rows_are_made_from_their_dictionary_again() {
         "trackers is no list",
         "1 files are stored",
         "its list of files",
+        "arm has more than 20",
     ] {
         assert!(found.stdout.contains(says), "{says}: {found:#?}");
     }
     home.done(&["check", "--repair"]);
     home.done(&["check"]);
     home.with_store(async |store| {
-        for number in 1..6 {
+        for number in 1..7 {
             let stored = store.torrent(&hash(number)).await.unwrap().unwrap();
             assert_eq!(stored.name, format!("torrent {number:06}"));
             let files = store.files(&hash(number)).await.unwrap();

@@ -199,6 +199,21 @@ fn a_quota_takes_attempts_then_useless_peers_then_torrents() {
     home.done(&["check"]);
 }
 
+/// What goes by its age is not counted again for the quota.
+#[test]
+fn a_dry_run_counts_no_row_twice() {
+    let home = Home::filled(600, now_ms());
+    let dry = home.run(&["prune", "--dry-run", "--max-size", "1B"]);
+    for rows in ["1200 rows of metadata_request", "600 rows of peer_state"] {
+        assert!(
+            dry.stdout.contains(&format!("would delete {rows}")),
+            "{dry:#?}"
+        );
+    }
+    let left = counts(&home);
+    assert_eq!((left.attempts, left.peers), (1_200, 1_200));
+}
+
 /// Another process writes all the while.
 #[test]
 fn a_running_process_is_not_locked_out() {

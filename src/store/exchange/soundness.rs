@@ -6,7 +6,7 @@ use super::rows::{
     TorrentRow, TrackerRow,
 };
 use crate::history::Quantiles;
-use crate::store::torrent_metadata::{PENDING, SOURCE_CHARS, VALID};
+use crate::store::torrent_metadata::{ARM_CHARS, PENDING, SOURCE_CHARS, VALID};
 use crate::store::value::{self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded};
 use crate::torrent::{Infohash, PeerAddr};
 
@@ -18,8 +18,6 @@ const TEXT_CHARS: usize = 1_000;
 const PATH_CHARS: usize = 4_000;
 /// The longest URL of a tracker, in characters.
 const TRACKER_CHARS: usize = 700;
-/// The longest name of an arm, in characters.
-pub(in crate::store) const ARM_CHARS: usize = 20;
 /// The longest id of a run, in characters: a UUID.
 const SESSION_ID_CHARS: usize = 36;
 /// The longest name of a command, in characters.
