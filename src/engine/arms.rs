@@ -32,8 +32,10 @@ impl ArmState {
 /// a local port for a minute after it is closed, and takes more memory.
 const WORTH_OF_A_PORT: f64 = 1.25;
 
-/// Which arm goes first, and why. libtorrent does, unless it can't or the direct arm is measured to
-/// be as fast; `explore` turns the measured choice around, so that the other one is measured too.
+/// Which arm goes first, and why. The direct arm does, unless it can't or libtorrent is measured to be
+/// clearly faster: a host that does not answer occupies it for a fraction of the time, since it has one
+/// way to try and libtorrent four. `explore` turns the choice around, so that the other one is measured
+/// too.
 pub(super) fn first(libtorrent: ArmState, direct: ArmState, explore: bool) -> (Arm, &'static str) {
     if !libtorrent.usable {
         return (Arm::Direct, "libtorrent has no free slot, or does not work");
@@ -42,12 +44,12 @@ pub(super) fn first(libtorrent: ArmState, direct: ArmState, explore: bool) -> (A
         return (Arm::Libtorrent, "the direct arm has no free slot");
     }
     let (faster, why) = match (libtorrent.expected(), direct.expected()) {
-        (Some(libtorrent), Some(direct)) if direct < libtorrent * WORTH_OF_A_PORT => {
-            (Arm::Direct, "the direct arm delivers as fast")
+        (Some(libtorrent), Some(direct)) if libtorrent * WORTH_OF_A_PORT < direct => {
+            (Arm::Libtorrent, "libtorrent delivers faster")
         }
-        (Some(_), Some(_)) => (Arm::Libtorrent, "libtorrent delivers faster"),
-        (None, Some(_)) => (Arm::Direct, "libtorrent has not delivered yet"),
-        (_, None) => (Arm::Libtorrent, "the direct arm has not delivered yet"),
+        (Some(_), Some(_)) => (Arm::Direct, "the direct arm delivers as fast"),
+        (Some(_), None) => (Arm::Direct, "the direct arm has not delivered yet"),
+        (None, _) => (Arm::Direct, "libtorrent has not delivered yet"),
     };
     match (explore, faster) {
         (false, arm) => (arm, why),
@@ -114,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn libtorrent_first_until_the_direct_arm_is_measured_to_be_faster() {
-        assert_eq!(chosen(state(None), state(None)), Arm::Libtorrent);
-        assert_eq!(chosen(state(Some(20)), state(Some(50))), Arm::Libtorrent);
+    fn the_direct_arm_first_unless_libtorrent_is_measured_to_be_faster() {
+        assert_eq!(chosen(state(None), state(None)), Arm::Direct);
         assert_eq!(chosen(state(Some(50)), state(Some(50))), Arm::Direct);
-        assert_eq!(chosen(state(Some(50)), state(Some(20))), Arm::Direct);
-        assert_eq!(chosen(state(Some(50)), state(None)), Arm::Libtorrent);
+        assert_eq!(chosen(state(Some(45)), state(Some(50))), Arm::Direct);
+        assert_eq!(chosen(state(Some(20)), state(Some(50))), Arm::Libtorrent);
+        assert_eq!(chosen(state(Some(50)), state(None)), Arm::Direct);
         assert_eq!(chosen(state(None), state(Some(50))), Arm::Direct);
     }
 

@@ -8,8 +8,8 @@ use crate::{direct, history, libtorrent};
 /// Which arm fetches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Strategy {
-    /// The arm that is measured to be faster first, libtorrent to begin with; the other one joins
-    /// after a while, on a failure, or where it alone can reach a peer.
+    /// The direct arm first, unless libtorrent is measured to be faster; the other one joins after a
+    /// while, on a failure, or where it alone can reach a peer.
     #[default]
     Auto,
     /// libtorrent alone.

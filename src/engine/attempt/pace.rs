@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A peer is late after this many times what it is expected to take.
-const LATE: u32 = 4;
+const LATE: u32 = 6;
 /// But waited for no longer than this many times the stagger.
 const PATIENCE: u32 = 5;
 
@@ -70,8 +70,9 @@ mod tests {
 
     #[test]
     fn a_slow_peer_is_late_later_but_not_for_ever() {
-        assert_eq!(pause(1.0, STAGGER), 4 * STAGGER);
-        assert_eq!(pause(0.5, STAGGER), STAGGER * 7 / 8);
+        assert_eq!(pause(1.0, STAGGER), 5 * STAGGER);
+        assert_eq!(pause(1.0, STAGGER / 4), STAGGER * 3 / 2);
+        assert_eq!(pause(0.5, STAGGER), STAGGER);
         assert_eq!(pause(1.0, Duration::MAX), 5 * STAGGER);
     }
 
