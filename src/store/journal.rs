@@ -1,6 +1,6 @@
 //! Journals: what waits for the database in files while that is away.
 //!
-//! A batch is durable once [`Spill::append`] has returned. Journals are read in the order they were
+//! A batch is durable once `Spill::append` has returned. Journals are read in the order they were
 //! written, and a file is removed once the database has all of it.
 
 pub mod base64;
