@@ -1,6 +1,7 @@
-//! Where peers come from: hints, the store, trackers, the DHT, other peers. [`Peers`] merges what
-//! all of them say about one hash.
+//! Where hashes and peers come from: hints, the store, trackers, the DHT, other peers. [`Peers`]
+//! merges what all of them say about one hash.
 
+pub mod dht;
 mod peers;
 
 pub use peers::{Known, Peers};
