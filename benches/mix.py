@@ -7,7 +7,8 @@ Each swarm serves twice as many torrents as are asked for at a time. A first run
 empty store, resolves the first half, a second one with the same store the other half: other hashes,
 the same peers. The forced strategies resolve the first half, each with an empty store. Times are
 those of a hash, from its start to its result; a hash that was not resolved counts as infinitely
-slow, among those that some peer serves.
+slow, among those that some peer serves. Attempts are those at hashes that were resolved; there is
+at least one for each.
 """
 import argparse
 import json
@@ -70,9 +71,11 @@ def quantile(times, share):
     return times[min(len(times) - 1, math.ceil(share * len(times)) - 1)] if times else math.nan
 
 
-def attempts_in(store):
+def attempts_in(store, lines):
+    """How many attempts were made at the hashes that were resolved."""
     with sqlite3.connect(store) as database:
-        return database.execute("SELECT count(*) FROM metadata_request").fetchone()[0]
+        hashes = database.execute("SELECT hex(infohash) FROM metadata_request").fetchall()
+    return sum(lines.get(infohash.lower(), {}).get("status") == "resolved" for infohash, in hashes)
 
 
 def row(name, wall, lines, served, attempts):
@@ -110,11 +113,10 @@ def measure(args, mix, home):
         for strategy in args.strategy:
             store = home / f"{strategy}.db"
             wall, result = resolve(args, first, store, strategy)
-            cold = row(strategy, wall, result, served, attempts_in(store))
+            cold = row(strategy, wall, result, served, attempts_in(store, result))
             if strategy == "auto":
-                before = attempts_in(store)
                 wall, result = resolve(args, second, store, strategy)
-                warm = row("auto, history", wall, result, served, attempts_in(store) - before)
+                warm = row("auto, history", wall, result, served, attempts_in(store, result))
                 print(f"  with history: {cold[0] / warm[0]:.1f} times as fast at the median, "
                       f"{cold[1] / warm[1]:.1f} at the 90th percentile, "
                       f"{warm[2] / cold[2]:.2f} of the attempts", flush=True)

@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection};
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use metafetch::history::Attempt;
 use metafetch::store::{Record, RecordResult, ResolvedTorrent, Store, StoreUrl};
 use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Way};
@@ -31,7 +31,7 @@ use sha1::{Digest as _, Sha1};
 /// Attempts at one hash, as a run makes them.
 const AT_ONE_HASH: usize = 10;
 /// Records that wait together for the writer.
-const TOGETHER: usize = 400;
+const TOGETHER: usize = 1_000;
 
 const WORDS: [&str; 24] = [
     "season",
@@ -96,27 +96,34 @@ async fn speed(url: &str, attempts: usize, before: usize) {
     store.close().await;
 }
 
-async fn write_attempts(store: &Store, random: &mut StdRng, mut count: usize) {
-    while count > 0 {
-        let mut records = Vec::new();
-        while records.len() < TOGETHER && count > 0 {
-            let size = AT_ONE_HASH.min(count);
-            count -= size;
-            records.push(Record {
-                infohash: Infohash::V1(random.random()),
-                result: RecordResult::AttemptsOnly,
-                attempts: (0..size).map(|_| attempt(random)).collect(),
-                tracker_replies: Vec::new(),
-                at_ms: 1_760_000_000_000,
-            });
+/// Writes attempts whose times go on, as they do in a run: two hashes a millisecond.
+async fn write_attempts(store: &Store, random: &mut StdRng, count: usize) {
+    let there = i64::try_from(store.counts().await.unwrap().attempts).unwrap();
+    let records = (0..count.div_ceil(AT_ONE_HASH)).map(|at| {
+        let since_ms = there / 20 + i64::try_from(at).unwrap() / 2;
+        let size = AT_ONE_HASH.min(count - at * AT_ONE_HASH);
+        let at_ms = 1_760_000_000_000 + since_ms;
+        Record {
+            infohash: Infohash::V1(random.random()),
+            result: RecordResult::AttemptsOnly,
+            attempts: (0..size).map(|_| attempt(random, at_ms)).collect(),
+            tracker_replies: Vec::new(),
+            at_ms,
         }
-        for answer in join_all(records.into_iter().map(|record| store.record(record))).await {
-            answer.unwrap();
-        }
+    });
+    write_all(store, records).await;
+}
+
+/// Writes records, a thousand of them waiting at any time.
+async fn write_all(store: &Store, records: impl Iterator<Item = Record>) {
+    let mut answers =
+        stream::iter(records.map(|record| store.record(record))).buffer_unordered(TOGETHER);
+    while let Some(answer) = answers.next().await {
+        answer.unwrap();
     }
 }
 
-fn attempt(random: &mut impl Rng) -> Attempt {
+fn attempt(random: &mut impl Rng, at_ms: i64) -> Attempt {
     // Most peers cannot be reached; few deliver.
     let outcome = match random.random_range(0..10) {
         0 => None,
@@ -130,7 +137,7 @@ fn attempt(random: &mut impl Rng) -> Attempt {
         way,
         peer: peer(random),
         source: PeerSource::Dht,
-        started_at_ms: 1_760_000_000_000 + random.random_range(0..1_000_000),
+        started_at_ms: at_ms - random.random_range(20..5_000),
         duration: Duration::from_millis(random.random_range(20..5_000)),
         phase: if reached {
             Phase::Transfer
@@ -161,41 +168,40 @@ async fn size(path: &str, torrents: usize, files: usize, peers: usize) {
     let mut random = StdRng::seed_from_u64(2);
     let (mut hashes, mut info_bytes) = (Vec::new(), 0);
     let started = Instant::now();
-    let mut left = torrents;
-    while left > 0 {
-        let mut records = Vec::new();
-        while records.len() < TOGETHER && left > 0 {
-            left -= 1;
-            let torrent = torrent(&mut random, files);
-            info_bytes += torrent.info.len();
-            if hashes.len() < 1_000 {
-                hashes.push(torrent.infohash);
-            }
-            records.push(Record {
-                infohash: torrent.infohash,
-                result: RecordResult::Resolved(Box::new(torrent)),
-                attempts: Vec::new(),
-                tracker_replies: Vec::new(),
-                at_ms: 1_760_000_000_000,
-            });
-        }
-        for answer in join_all(records.into_iter().map(|record| store.record(record))).await {
-            answer.unwrap();
-        }
+    for _ in 0..torrents.div_ceil(TOGETHER) {
+        let records: Vec<Record> = (0..TOGETHER)
+            .map(|_| {
+                let torrent = torrent(&mut random, files);
+                info_bytes += torrent.info.len();
+                if hashes.len() < 1_000 {
+                    hashes.push(torrent.infohash);
+                }
+                Record {
+                    infohash: torrent.infohash,
+                    result: RecordResult::Resolved(Box::new(torrent)),
+                    attempts: Vec::new(),
+                    tracker_replies: Vec::new(),
+                    at_ms: 1_760_000_000_000,
+                }
+            })
+            .collect();
+        write_all(&store, records.into_iter()).await;
     }
     println!("torrents: {:.1} s", started.elapsed().as_secs_f64());
     write_attempts(&store, &mut random, torrents * peers).await;
-    let mut slowest = Duration::ZERO;
+    let mut times = Vec::new();
     for hash in &hashes {
         let asked = Instant::now();
         assert!(store.torrent(hash).await.unwrap().is_some());
-        slowest = slowest.max(asked.elapsed());
+        times.push(asked.elapsed());
         assert_eq!(store.files(hash).await.unwrap().len(), files);
     }
+    times.sort_unstable();
+    let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);
     store.close().await;
     let each = torrents as f64;
     println!(
-        "dictionary {:.0} B for each torrent; slowest query {slowest:?}; on disk, for each torrent:",
+        "dictionary {:.0} B for each torrent; a query {median:?} at the median, {slowest:?} the slowest; on disk, for each torrent:",
         info_bytes as f64 / each,
     );
     let mut connection = SqliteConnection::establish(path).unwrap();

@@ -17,11 +17,11 @@ const PAGE_SIZE: u64 = 4096;
 
 /// KiB of the writer's page cache. Hashes and addresses fall anywhere into their indexes, so that with
 /// SQLite's default of 2 MiB each would be read anew.
-const WRITE_CACHE_KIB: u32 = 64 * 1024;
+const WRITE_CACHE_KIB: u32 = 128 * 1024;
 
-/// Pages of the write-ahead log before the writer moves them into the file: 64 MiB. A page that is
+/// Pages of the write-ahead log before the writer moves them into the file: 128 MiB. A page that is
 /// changed more than once meanwhile is moved once. SQLite's default of 1,000 is less than one batch.
-const LOG_PAGES: u64 = 16_000;
+const LOG_PAGES: u64 = 32_000;
 /// What a log that once was longer, since a reader held it up, is cut back to.
 const LOG_BYTES: u64 = LOG_PAGES * PAGE_SIZE;
 

@@ -62,7 +62,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// A failure ends the time that the first arm has alone.
+    /// A failure ends the time that the first arm has alone, unless that is the direct one and there
+    /// are peers that it has not tried: what libtorrent could do about the failed one comes after those.
     pub(super) fn on_failure(&mut self, arm: Arm) {
         let now = Instant::now();
         let lane = lanes(self.stations.options.strategy)
@@ -71,9 +72,18 @@ impl<'a> Work<'a> {
         if let Some(pace) = lane.and_then(|lane| self.paces.get_mut(lane)) {
             pace.failed(now);
         }
+        if self.first == Arm::Direct && self.has_fresh_peers() {
+            return;
+        }
         if let Some(second_at) = self.second_at.as_mut() {
             *second_at = now.min(*second_at);
         }
+    }
+
+    /// Whether there is a peer that the direct arm has not tried.
+    fn has_fresh_peers(&self) -> bool {
+        let tried = self.direct.engaged();
+        self.peers.iter().any(|(addr, _)| !tried.contains_key(addr))
     }
 
     fn join_second(&mut self, now: Instant) {
