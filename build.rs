@@ -5,8 +5,9 @@
 use std::process::exit;
 
 const BRIDGE: &str = "src/libtorrent/bridge.rs";
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "cpp/alerts.cpp",
+    "cpp/dht_plugin.cpp",
     "cpp/events.cpp",
     "cpp/metadata_plugin.cpp",
     "cpp/pieces.cpp",

@@ -72,26 +72,65 @@ class TrackerAlerts final : public lt::plugin {
     std::shared_ptr<EventQueue> m_queue;
 };
 
-Event dht_peers(lt::dht_get_peers_reply_alert const& alert) {
-    auto event = make_event(EventKind::DhtPeers, 0);
-    auto const peers = alert.peers();
-    std::string bytes = alert.info_hash.to_string();
-    for (auto const& endpoint : peers) {
-        auto const peer = to_peer(endpoint.address(), endpoint.port());
-        bytes.append(peer.ip.begin(), peer.ip.end());
-        bytes.push_back(static_cast<char>(peer.port >> 8));
-        bytes.push_back(static_cast<char>(peer.port & 0xff));
+void append(std::string& bytes, std::uint16_t number) {
+    bytes.push_back(static_cast<char>(number >> 8));
+    bytes.push_back(static_cast<char>(number & 0xff));
+}
+
+template <class Endpoint> void append(std::string& bytes, Endpoint const& endpoint) {
+    auto const peer = to_peer(endpoint.address(), endpoint.port());
+    bytes.append(peer.ip.begin(), peer.ip.end());
+    append(bytes, peer.port);
+}
+
+rust::Vec<std::uint8_t> to_vec(std::string const& bytes) {
+    return copied({reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()});
+}
+
+Event dht_answer(lt::dht_direct_response_alert const& alert) {
+    auto event = make_event(EventKind::DhtAnswer, 0);
+    event.number =
+        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(alert.userdata.get<RequestKey>()));
+    event.peer = to_peer(alert.endpoint.address(), alert.endpoint.port());
+    auto const response = alert.response();
+    if (response.type() != lt::bdecode_node::none_t) {
+        auto const bytes = response.data_section();
+        event.data = copied({reinterpret_cast<std::uint8_t const*>(bytes.data()),
+                             static_cast<std::size_t>(bytes.size())});
     }
-    event.data = copied({reinterpret_cast<std::uint8_t const*>(bytes.data()), bytes.size()});
     return event;
 }
 
-Event dht_nodes(lt::session_stats_alert const& alert) {
-    static int const metric = lt::find_metric_idx("dht.dht_nodes");
-    auto event = make_event(EventKind::DhtNodes, 0);
+Event dht_live_nodes(lt::dht_live_nodes_alert const& alert) {
+    auto event = make_event(EventKind::DhtLiveNodes, 0);
+    std::string bytes = alert.node_id.to_string();
+    for (auto const& node : alert.nodes()) {
+        bytes.append(node.first.data(), std::size_t{lt::sha1_hash::size()});
+        append(bytes, node.second);
+    }
+    event.data = to_vec(bytes);
+    return event;
+}
+
+Event dht_id(lt::dht_stats_alert const& alert) {
+    auto event = make_event(EventKind::DhtId, 0);
+    event.data = to_vec(alert.nid.to_string());
+    event.peer = to_peer(alert.local_endpoint.address(), alert.local_endpoint.port());
+    return event;
+}
+
+std::int64_t counter(lt::session_stats_alert const& alert, int metric) {
     auto const counters = alert.counters();
-    if (metric >= 0 && metric < static_cast<int>(counters.size()))
-        event.number = counters[metric];
+    bool const known = metric >= 0 && metric < static_cast<int>(counters.size());
+    return known ? counters[metric] : 0;
+}
+
+Event dht_nodes(lt::session_stats_alert const& alert) {
+    static int const nodes = lt::find_metric_idx("dht.dht_nodes");
+    static int const messages_in = lt::find_metric_idx("dht.dht_messages_in");
+    auto event = make_event(EventKind::DhtNodes, 0);
+    event.number = counter(alert, nodes);
+    event.micros = static_cast<std::uint64_t>(counter(alert, messages_in));
     return event;
 }
 
@@ -124,9 +163,13 @@ void convert(lt::alert const& alert, std::vector<Event>& events) {
         return events.push_back(listening(static_cast<lt::listen_succeeded_alert const&>(alert)));
     case lt::listen_failed_alert::alert_type:
         return events.push_back(listen_failed(static_cast<lt::listen_failed_alert const&>(alert)));
-    case lt::dht_get_peers_reply_alert::alert_type:
+    case lt::dht_direct_response_alert::alert_type:
         return events.push_back(
-            dht_peers(static_cast<lt::dht_get_peers_reply_alert const&>(alert)));
+            dht_answer(static_cast<lt::dht_direct_response_alert const&>(alert)));
+    case lt::dht_live_nodes_alert::alert_type:
+        return events.push_back(dht_live_nodes(static_cast<lt::dht_live_nodes_alert const&>(alert)));
+    case lt::dht_stats_alert::alert_type:
+        return events.push_back(dht_id(static_cast<lt::dht_stats_alert const&>(alert)));
     case lt::dht_bootstrap_alert::alert_type:
         return events.push_back(make_event(EventKind::DhtBootstrapped, 0));
     case lt::dht_error_alert::alert_type:

@@ -18,6 +18,8 @@ struct Peer;
 
 /// Marks a torrent's `userdata`, which carries its key.
 struct TorrentKey;
+/// Marks the `userdata` of a DHT request, which carries its key.
+struct RequestKey;
 
 Peer to_peer(lt::address const& ip, std::uint16_t port);
 

@@ -1,6 +1,7 @@
 #include "metafetch/cpp/session.hpp"
 
 #include "metafetch/cpp/alerts.hpp"
+#include "metafetch/cpp/dht_plugin.hpp"
 #include "metafetch/cpp/events.hpp"
 #include "metafetch/cpp/metadata_plugin.hpp"
 #include "metafetch/cpp/settings.hpp"
@@ -9,7 +10,9 @@
 #include <algorithm>
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert.hpp>
+#include <libtorrent/bdecode.hpp>
 #include <libtorrent/disabled_disk_io.hpp>
+#include <libtorrent/entry.hpp>
 #include <libtorrent/extensions/ut_pex.hpp>
 #include <libtorrent/ip_filter.hpp>
 #include <libtorrent/peer_info.hpp>
@@ -54,27 +57,51 @@ lt::ip_filter without_local() {
     return filter;
 }
 
-lt::tcp::endpoint to_endpoint(Peer const& peer) {
+lt::address to_address(Peer const& peer) {
     lt::address_v6::bytes_type bytes;
     std::copy(peer.ip.begin(), peer.ip.end(), bytes.begin());
     lt::address_v6 const ip(bytes);
     if (ip.is_v4_mapped())
-        return {lt::make_address_v4(lt::v4_mapped, ip), peer.port};
-    return {ip, peer.port};
+        return lt::make_address_v4(lt::v4_mapped, ip);
+    return ip;
+}
+
+lt::tcp::endpoint to_endpoint(Peer const& peer) {
+    return {to_address(peer), peer.port};
+}
+
+lt::sha1_hash to_hash(rust::Slice<std::uint8_t const> bytes) {
+    if (bytes.size() != std::size_t{lt::sha1_hash::size()})
+        throw std::invalid_argument("a point of the DHT's key space has 20 bytes");
+    return lt::sha1_hash(reinterpret_cast<char const*>(bytes.data()));
+}
+
+/// What the DHT begins with: an earlier run's node ids and nodes, or else the id that was chosen.
+lt::dht::dht_state to_dht_state(DhtStart const& start) {
+    if (!start.state.empty())
+        return lt::read_session_params({reinterpret_cast<char const*>(start.state.data()),
+                                        static_cast<std::ptrdiff_t>(start.state.size())},
+                                       lt::session_handle::save_dht_state)
+            .dht_state;
+    lt::dht::dht_state state;
+    if (start.node_id.empty())
+        return state;
+    auto const id = to_hash({start.node_id.data(), start.node_id.size()});
+    for (auto const& local : start.local)
+        state.nids.emplace_back(to_address(local), id);
+    return state;
 }
 
 lt::session_params to_params(rust::Slice<Setting const> settings, bool block_local,
-                             rust::Slice<std::uint8_t const> dht_state) {
+                             DhtStart const& dht, DhtObserver& observer) {
     // An empty list of plugins: neither the stock `ut_metadata` nor `smart_ban` nor `ut_pex`.
     lt::session_params params(to_pack(settings), {});
     params.disk_io_constructor = lt::disabled_disk_io_constructor;
     if (block_local)
         params.ip_filter = without_local();
-    if (!dht_state.empty())
-        params.dht_state = lt::read_session_params({reinterpret_cast<char const*>(dht_state.data()),
-                                                    static_cast<std::ptrdiff_t>(dht_state.size())},
-                                                   lt::session_handle::save_dht_state)
-                               .dht_state;
+    params.dht_state = to_dht_state(dht);
+    if (dht.observe)
+        params.dht_storage_constructor = observer.storage();
     return params;
 }
 
@@ -96,10 +123,15 @@ void add_peers(lt::torrent_handle const& handle, rust::Slice<Peer const> peers) 
 } // namespace
 
 struct Session::State {
-    State(lt::session_params params, Limits const& peer_limits)
-        : queue(std::make_shared<EventQueue>()), limits(peer_limits),
-          session(std::in_place, std::move(params)) {
+    State(rust::Slice<Setting const> settings, Limits const& peer_limits, bool block_local,
+          DhtStart const& dht)
+        : queue(std::make_shared<EventQueue>()),
+          observations(std::make_shared<Observations>(dht.observed_per_source, queue)),
+          observer(observations), limits(peer_limits),
+          session(std::in_place, to_params(settings, block_local, dht, observer)) {
         session->add_extension(tracker_alerts(queue));
+        if (dht.observe)
+            session->add_extension(observer.plugin());
         session->set_alert_notify([queue = queue] { queue->wake(); });
     }
 
@@ -117,6 +149,8 @@ struct Session::State {
     }
 
     std::shared_ptr<EventQueue> queue;
+    std::shared_ptr<Observations> observations;
+    DhtObserver observer;
     Limits const limits;
     std::mutex mutex;
     std::optional<lt::session> session;
@@ -125,8 +159,8 @@ struct Session::State {
 };
 
 Session::Session(rust::Slice<Setting const> settings, Limits const& limits, bool block_local,
-                 rust::Slice<std::uint8_t const> dht_state)
-    : m_state(std::make_unique<State>(to_params(settings, block_local, dht_state), limits)) {}
+                 DhtStart const& dht)
+    : m_state(std::make_unique<State>(settings, limits, block_local, dht)) {}
 
 Session::~Session() = default;
 
@@ -134,7 +168,7 @@ std::int32_t Session::event_fd() const noexcept {
     return m_state->queue->fd();
 }
 
-void Session::drain(rust::Vec<Event>& events) const {
+void Session::drain(rust::Vec<Event>& events, DhtTraffic& traffic) const {
     // Alerts are popped first and handed on last: what a plugin said before an alert was posted
     // (the peers before the tracker's reply) comes before it.
     std::vector<Event> from_alerts;
@@ -148,6 +182,7 @@ void Session::drain(rust::Vec<Event>& events) const {
                 convert(*alert, from_alerts);
         }
     }
+    m_state->observations->take(traffic);
     auto waiting = m_state->queue->take();
     events.reserve(events.size() + waiting.size() + from_alerts.size());
     for (auto& event : waiting)
@@ -214,15 +249,50 @@ void Session::apply(rust::Slice<Setting const> settings) const {
 }
 
 void Session::get_peers(rust::Slice<std::uint8_t const> infohash) const {
-    if (infohash.size() != std::size_t{lt::sha1_hash::size()})
-        throw std::invalid_argument("a hash in the DHT has 20 bytes");
+    auto const hash = to_hash(infohash);
     std::lock_guard<std::mutex> lock(m_state->mutex);
-    m_state->open().dht_get_peers(lt::sha1_hash(reinterpret_cast<char const*>(infohash.data())));
+    m_state->open().dht_get_peers(hash);
+}
+
+void Session::ask(rust::Slice<DhtRequest const> requests) const {
+    std::lock_guard<std::mutex> lock(m_state->mutex);
+    auto& session = m_state->open();
+    for (auto const& request : requests) {
+        lt::error_code error;
+        auto const message = lt::bdecode({reinterpret_cast<char const*>(request.message.data()),
+                                          static_cast<std::ptrdiff_t>(request.message.size())},
+                                         error);
+        if (error || message.type() != lt::bdecode_node::dict_t)
+            continue;
+        lt::entry query;
+        query = message;
+        session.dht_direct_request({to_address(request.to), request.to.port}, query,
+                                   lt::client_data_t(reinterpret_cast<RequestKey*>(
+                                       static_cast<std::uintptr_t>(request.key))));
+    }
+}
+
+void Session::ping(rust::Slice<Peer const> nodes) const {
+    std::lock_guard<std::mutex> lock(m_state->mutex);
+    for (auto const& node : nodes)
+        m_state->open().add_dht_node({to_address(node).to_string(), node.port});
+}
+
+void Session::post_live_nodes(rust::Slice<std::uint8_t const> node_id) const {
+    auto const id = to_hash(node_id);
+    std::lock_guard<std::mutex> lock(m_state->mutex);
+    m_state->open().dht_live_nodes(id);
+}
+
+void Session::reopen_sockets() const {
+    std::lock_guard<std::mutex> lock(m_state->mutex);
+    m_state->open().reopen_network_sockets({});
 }
 
 void Session::post_dht_nodes() const {
     std::lock_guard<std::mutex> lock(m_state->mutex);
     m_state->open().post_session_stats();
+    m_state->open().post_dht_stats();
 }
 
 rust::Vec<std::uint8_t> Session::dht_state() const {
@@ -259,8 +329,8 @@ void exit_now(std::int32_t code) {
 }
 
 std::unique_ptr<Session> open_session(rust::Slice<Setting const> settings, Limits const& limits,
-                                      bool block_local, rust::Slice<std::uint8_t const> dht_state) {
-    return std::make_unique<Session>(settings, limits, block_local, dht_state);
+                                      bool block_local, DhtStart const& dht) {
+    return std::make_unique<Session>(settings, limits, block_local, dht);
 }
 
 } // namespace metafetch

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use swarm::wire::Random;
-use swarm::{Behaviour, Mix, Swarm, TestTorrent};
+use swarm::{Behaviour, DhtMix, DhtOptions, Mix, Swarm, TestTorrent};
 
 #[path = "../tests/swarm/mod.rs"]
 mod swarm;
@@ -48,6 +48,15 @@ struct Args {
     /// How many nodes the DHT has, if it is among the sources.
     #[arg(long, default_value_t = 100)]
     dht_nodes: usize,
+    /// How its nodes behave: `crawl` has dead, slow and lying ones, and some without samples.
+    #[arg(long, value_enum, default_value = "honest")]
+    dht_mix: DhtMixArg,
+    /// How long its nodes ask to be left alone after they gave samples (BEP 51).
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    dht_interval: Duration,
+    /// The median time after which its nodes answer.
+    #[arg(long, default_value = "0ms", value_parser = humantime::parse_duration)]
+    dht_latency: Duration,
     /// Gives each peer an address of its own in 127.0.2.0/24 and above, rather than 127.0.0.1.
     #[arg(long)]
     own_ips: bool,
@@ -71,6 +80,12 @@ enum MixArg {
     Half,
     Poisoned,
     PoisonedTenth,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DhtMixArg {
+    Honest,
+    Crawl,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -148,7 +163,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         trackers.push(swarm.udp_tracker().await);
     }
     let dht = if args.sources.contains(&Source::Dht) {
-        Some(swarm.dht(args.dht_nodes).await)
+        Some(swarm.dht_with(args.dht()).await)
     } else {
         None
     };
@@ -198,6 +213,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 impl Args {
+    fn dht(&self) -> DhtOptions {
+        DhtOptions {
+            nodes: self.dht_nodes,
+            mix: match self.dht_mix {
+                DhtMixArg::Honest => DhtMix::HONEST,
+                DhtMixArg::Crawl => DhtMix::CRAWL,
+            },
+            interval: self.dht_interval,
+            latency: self.dht_latency,
+        }
+    }
+
     fn mix(&self) -> Mix {
         match self.mix {
             MixArg::Honest => Mix::Honest,

@@ -1,4 +1,4 @@
-//! The swarm's DHT and trackers, driven with raw sockets, and its torrents and mixes: what the
+//! The swarm's trackers, driven with raw sockets, and its torrents and mixes: what the
 //! black-box tests rely on has to be so.
 #![allow(
     clippy::unwrap_used,
@@ -9,11 +9,10 @@
 
 mod swarm;
 
-use std::collections::{BTreeSet, HashSet};
-use std::net::SocketAddr;
+use std::collections::HashSet;
 use std::time::Duration;
 
-use swarm::wire::{self, Value};
+use swarm::wire::Value;
 use swarm::{Behaviour, Invalid, Mix, Swarm, TestTorrent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -83,92 +82,6 @@ fn mixes_keep_their_shares() {
     assert!((48..=50).contains(&crawl), "{crawl}");
     let fresh = share(Mix::Fresh, Behaviour::Honest) + share(Mix::Fresh, Behaviour::Chatty);
     assert!((178..=180).contains(&fresh), "{fresh}");
-}
-
-async fn ask(socket: &UdpSocket, to: SocketAddr, query: &str, args: Vec<(&str, Value)>) -> Value {
-    let mut args = args;
-    args.push(("id", Value::bytes([5; 20])));
-    let query = Value::dict([
-        ("a", Value::dict(args)),
-        ("q", Value::bytes(query)),
-        ("t", Value::bytes("tt")),
-        ("y", Value::bytes("q")),
-    ]);
-    socket.send_to(&query.encode(), to).await.unwrap();
-    let mut buffer = vec![0; 4096];
-    let reply = timeout(Duration::from_secs(5), socket.recv_from(&mut buffer)).await;
-    let (length, from) = reply.unwrap().unwrap();
-    assert_eq!(from, to);
-    Value::decode(&buffer[..length]).unwrap().0
-}
-
-#[tokio::test]
-async fn a_lookup_in_the_dht_converges_on_the_announced_peer() {
-    let swarm = Swarm::start(5);
-    let dht = swarm.dht(100).await;
-    let torrent = TestTorrent::v1(1, 1000);
-    let peer: SocketAddr = "127.0.0.1:4711".parse().unwrap();
-    dht.announce(&torrent, peer);
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let infohash = || vec![("info_hash", Value::bytes(torrent.v1))];
-
-    // The plain iterative lookup: always the closest one not yet asked, from one node on.
-    let mut asked = BTreeSet::new();
-    let mut candidates = BTreeSet::from([([0xff; 20], dht.bootstrap[0])]);
-    let mut found = Vec::new();
-    let mut closest = None;
-    while found.is_empty() && asked.len() < 40 {
-        let next = candidates
-            .iter()
-            .find(|(_, addr)| !asked.contains(addr))
-            .copied();
-        let Some((_, addr)) = next else { break };
-        asked.insert(addr);
-        let reply = ask(&socket, addr, "get_peers", infohash()).await;
-        let reply = reply.get("r").unwrap();
-        for node in reply.string("nodes").unwrap().chunks(26) {
-            let distance: [u8; 20] = std::array::from_fn(|at| node[at] ^ torrent.v1[at]);
-            candidates.insert((distance, wire::from_compact(&node[20..]).unwrap()));
-        }
-        found.extend(reply.list("values").unwrap_or_default().iter().cloned());
-        closest = Some((addr, reply.string("token").unwrap().to_vec()));
-    }
-    assert_eq!(
-        found,
-        [Value::Bytes(wire::compact(peer))],
-        "after {} nodes",
-        asked.len()
-    );
-
-    let (addr, token) = closest.unwrap();
-    let announce = |token: &[u8]| {
-        let mut args = infohash();
-        args.extend([("port", Value::Int(99)), ("token", Value::bytes(token))]);
-        args
-    };
-    let refused = ask(&socket, addr, "announce_peer", announce(b"wrong")).await;
-    assert_eq!(refused.list("e").unwrap()[0], Value::Int(203));
-    assert_eq!((dht.announces(), dht.stored(&torrent).len()), (0, 1));
-    ask(&socket, addr, "announce_peer", announce(&token)).await;
-    assert_eq!(dht.announces(), 1);
-    assert!(
-        dht.stored(&torrent)
-            .contains(&"127.0.0.1:99".parse().unwrap())
-    );
-
-    let target = vec![("target", Value::bytes([0; 20]))];
-    let samples = ask(&socket, addr, "sample_infohashes", target).await;
-    let samples = samples.get("r").unwrap();
-    assert_eq!(samples.string("samples"), Some(&torrent.v1[..]));
-    assert_eq!(samples.int("num"), Some(1));
-    let pong = ask(&socket, addr, "ping", Vec::new()).await;
-    assert_eq!(
-        pong.get("r").and_then(|r| r.string("id")).map(<[u8]>::len),
-        Some(20)
-    );
-    let unknown = ask(&socket, addr, "dance", Vec::new()).await;
-    assert_eq!(unknown.list("e").unwrap()[0], Value::Int(204));
-    assert_eq!(dht.queries(), asked.len() as u64 + 5);
 }
 
 #[tokio::test]

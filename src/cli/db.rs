@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::progress::{self, Rows};
-use super::resolve::Signals;
+use super::signals::Signals;
 use super::store::StoreArgs;
 use super::{Exit, say};
 use crate::store::{DataError, Database, StoreError, StoreUrl, Watch};

@@ -1,19 +1,28 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
 mod block;
+mod cooldown;
+mod crawl;
 mod db;
+mod doctor;
+mod engine;
 mod failed;
 mod file_limit;
 mod input;
+mod keep;
 mod listing;
 mod log;
 mod output;
 mod peers;
 mod progress;
+mod rate;
 mod resolve;
+mod session;
+mod signals;
 mod stats;
 mod store;
 mod time;
+mod usage;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -101,6 +110,10 @@ struct Cli {
 enum Command {
     /// Resolve magnets and infohashes into metadata.
     Resolve(Box<resolve::Args>),
+    /// Discover infohashes in the DHT, and resolve them.
+    Crawl(Box<crawl::Args>),
+    /// Check this host: ports, DHT, clock, limits, database.
+    Doctor(doctor::Args),
     /// Show or forget hashes that cool down after a failure.
     Failed(failed::Args),
     /// Show or change the hashes that are never fetched.
@@ -117,7 +130,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let explain = matches!(&cli.command, Command::Resolve(args) if args.explain);
+    let explain = match &cli.command {
+        Command::Resolve(args) => args.engine.explain,
+        Command::Crawl(args) => args.engine.explain,
+        _ => false,
+    };
     log::start(cli.verbose, explain);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -138,6 +155,8 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> Exit {
     let done = match command {
         Command::Resolve(args) => return resolve::run(*args).await,
+        Command::Crawl(args) => return crawl::run(*args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Db(args) => return db::run(args).await,
         Command::Failed(args) => failed::run(args).await,
         Command::Block(args) => block::run(args).await,

@@ -27,6 +27,34 @@ pub(super) struct Progress {
     lines: Option<Interval>,
 }
 
+/// Lines on a terminal that are shown anew in place.
+pub(super) struct Live {
+    bar: &'static ProgressBar,
+}
+
+impl Live {
+    pub(super) fn start() -> Self {
+        let bar = BAR.get_or_init(|| {
+            let style = ProgressStyle::with_template("{msg}");
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        Self { bar }
+    }
+
+    /// Shows these lines.
+    pub(super) fn show(&self, lines: String) {
+        self.bar.set_message(lines);
+        self.bar.tick();
+    }
+
+    /// Takes them away.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Shows how far a long piece of work is, on a terminal only.
 pub(super) struct Rows {
     bar: Option<&'static ProgressBar>,

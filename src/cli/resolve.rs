@@ -1,20 +1,20 @@
 //! `metafetch resolve`: a batch of hashes, once.
 
 mod args;
-mod cooldown;
 mod report;
 
 use std::collections::HashMap;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 pub(super) use args::Args;
 
 use self::report::Report;
+use super::session::Session;
+use super::signals::Signals;
 use super::{Exit, Stop, input, say};
 use crate::engine::{Engine, Resolution, Wanted};
-use crate::store::Store;
+use crate::store::{SessionStatus, Store};
 use crate::torrent::Infohash;
 
 /// Hashes that wait between the reader and the engine.
@@ -26,10 +26,12 @@ pub(super) async fn run(args: Args) -> Exit {
         Ok(prepared) => prepared,
         Err(stop) => return stop.say(),
     };
+    let session = Session::start("resolve", store.as_ref());
     let engine = match Engine::start(run.options, store) {
         Ok(engine) => engine,
         Err(error) => {
             say(format_args!("{error}"));
+            session.fail(error.to_string()).await;
             return Exit::Failed;
         }
     };
@@ -39,6 +41,7 @@ pub(super) async fn run(args: Args) -> Exit {
         trackers: run.trackers,
         seen: HashMap::new(),
         report,
+        session,
     };
     let mut signals = Signals::new();
     let exit = batch.run(&engine, items, &mut signals).await;
@@ -71,6 +74,7 @@ struct Batch {
     trackers: Vec<String>,
     seen: HashMap<Infohash, Seen>,
     report: Report,
+    session: Session,
 }
 
 impl Batch {
@@ -93,6 +97,7 @@ impl Batch {
                 permit = reserve(intake.clone()), if waiting.is_some() => Next::Room(permit),
                 item = items.recv(), if intake.is_some() && waiting.is_none() => Next::Item(item),
                 () = self.report.line_due() => Next::Line,
+                () = self.session.due() => Next::Heartbeat,
             };
             match next {
                 Next::Signal if interrupted => {
@@ -123,12 +128,24 @@ impl Batch {
                 Next::Item(None) => intake = None,
                 Next::Item(Some(item)) => waiting = self.on_item(item),
                 Next::Line => self.report.print_counts(),
+                Next::Heartbeat => {
+                    self.report.note(&mut self.session.row, engine.counters());
+                    self.session.beat();
+                }
             }
         }
         if let Some(health) = engine.health() {
             self.report.note_health(&health);
         }
-        self.report.finish(interrupted)
+        self.report.note(&mut self.session.row, engine.counters());
+        let exit = self.report.finish(interrupted);
+        let status = match exit {
+            Exit::Interrupted => SessionStatus::Stopped,
+            Exit::Failed => SessionStatus::Failed,
+            Exit::Done | Exit::Usage | Exit::Unresolved => SessionStatus::Completed,
+        };
+        self.session.end(status).await;
+        exit
     }
 
     /// A hash to be resolved, unless it is malformed or was read before.
@@ -187,42 +204,11 @@ enum Next {
     Item(Option<input::Item>),
     /// A plain line of progress is due.
     Line,
+    /// The row of this run is due.
+    Heartbeat,
 }
 
 /// Room for one more hash in the intake.
 async fn reserve(intake: Option<mpsc::Sender<Wanted>>) -> Option<mpsc::OwnedPermit<Wanted>> {
     intake?.reserve_owned().await.ok()
-}
-
-/// Ctrl-C and SIGTERM. They are listened for as long as this lives, so that none is missed.
-pub(super) struct Signals {
-    interrupt: Option<Signal>,
-    terminate: Option<Signal>,
-}
-
-impl Signals {
-    pub(super) fn new() -> Self {
-        Self {
-            interrupt: signal(SignalKind::interrupt()).ok(),
-            terminate: signal(SignalKind::terminate()).ok(),
-        }
-    }
-
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            () = next_of(&mut self.interrupt) => {}
-            () = next_of(&mut self.terminate) => {}
-        }
-    }
-}
-
-/// The next such signal; never without a listener.
-async fn next_of(signal: &mut Option<Signal>) {
-    let came = match signal {
-        Some(signal) => signal.recv().await,
-        None => None,
-    };
-    if came.is_none() {
-        std::future::pending::<()>().await;
-    }
 }

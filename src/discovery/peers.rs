@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::lookup::Ranked;
 use crate::torrent::{PeerAddr, PeerSource};
 
 /// Peers kept per hash. Beyond a few hundred, one more address changes nothing but memory.
@@ -14,7 +15,7 @@ pub struct Known {
     /// The source that named it first.
     pub source: PeerSource,
     /// How often it was named. DHT answers hold addresses that were never peers; the more nodes
-    /// name one, the likelier it is real.
+    /// name one, the likelier it is real. 0: it is a node of the DHT, named as a peer by its like.
     pub reports: u32,
 }
 
@@ -58,6 +59,20 @@ impl Peers {
                 true
             }
         }
+    }
+
+    /// Takes in a peer whose reports were counted elsewhere, as [`Peers::add`] does. Taken in again
+    /// with another number, that one counts, unless another source knows more.
+    pub fn add_ranked(&mut self, peer: Ranked, source: PeerSource) -> bool {
+        let before = self.get(&peer.addr).copied();
+        let is_new = self.add(peer.addr, source);
+        if let Some(known) = self.known.get_mut(&peer.addr) {
+            known.reports = match before {
+                Some(before) if before.source != source => before.reports.max(peer.reports),
+                _ => peer.reports,
+            };
+        }
+        is_new
     }
 
     /// What is known of `addr`.
@@ -107,6 +122,24 @@ mod tests {
         let known = peers.get(&addr("8.8.8.8:1")).unwrap();
         assert_eq!((known.reports, known.source), (2, PeerSource::Hint));
         assert_eq!(peers.len(), 2);
+    }
+
+    #[test]
+    fn counted_reports_replace_each_other() {
+        let mut peers = Peers::new(false);
+        let ranked = |reports| Ranked {
+            addr: addr("8.8.8.8:1"),
+            reports,
+        };
+        let reports = |peers: &Peers| peers.get(&addr("8.8.8.8:1")).map(|known| known.reports);
+        assert!(peers.add_ranked(ranked(2), PeerSource::Dht));
+        assert!(!peers.add_ranked(ranked(7), PeerSource::Dht));
+        assert_eq!(reports(&peers), Some(7));
+        peers.add_ranked(ranked(0), PeerSource::Dht);
+        assert_eq!(reports(&peers), Some(0), "it turned out to be a node");
+        peers.add(addr("8.8.8.8:1"), PeerSource::Tracker);
+        peers.add_ranked(ranked(0), PeerSource::Dht);
+        assert_eq!(reports(&peers), Some(1), "but a tracker knows it");
     }
 
     #[test]

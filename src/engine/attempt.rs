@@ -23,6 +23,7 @@ use super::lookup::{Found, Lookup};
 use super::station::Stations;
 use super::verify::verify;
 use crate::discovery::Peers;
+use crate::discovery::lookup::Summary;
 use crate::history::{Attempt, Estimate, TrackerReply};
 use crate::libtorrent::{DhtHealth, FetchEvent};
 use crate::torrent::{Arm, Failure, Info, PeerAddr, Phase, Reason};
@@ -79,6 +80,8 @@ struct Work<'a> {
     libtorrent: LibtorrentSide,
     direct: DirectSide,
     attempts: Attempts,
+    /// What the DHT had to say, when it has.
+    dht: Option<Summary>,
 }
 
 /// Works on one hash until it is resolved, nothing is left to try, the time is over or the engine
@@ -91,6 +94,7 @@ pub(super) async fn run(
 ) -> Ended {
     let deliverers = admitted.deliverers.clone();
     let mut lookup = Some(Lookup::start(stations.clone(), wanted.clone(), deliverers));
+    stations.counters.lookups.add(1);
     let mut work = Work::new(stations, wanted, trackers);
     let mut running: Running<'_> = FuturesUnordered::new();
     let mut reading = None;
@@ -160,11 +164,14 @@ pub(super) async fn run(
             Err(failure) => work.amend(arm, peer, failure),
         }
     };
+    let says_nothing = matches!(&result, Err(failure) if failure.reason == Reason::NoPeers)
+        && work.dht_is_silent();
+    let attempts = work.attempts.into_list();
+    stations.counters.attempts.add(attempts.len());
     Ended {
-        says_nothing: matches!(&result, Err(failure) if failure.reason == Reason::NoPeers)
-            && work.dht_is_silent(),
+        says_nothing,
         result,
-        attempts: work.attempts.into_list(),
+        attempts,
         tracker_replies: work.tracker_replies,
     }
 }
@@ -216,6 +223,7 @@ impl<'a> Work<'a> {
             libtorrent: LibtorrentSide::default(),
             direct: DirectSide::default(),
             attempts: Attempts::default(),
+            dht: None,
         };
         work.choose_first();
         work
@@ -227,14 +235,33 @@ impl<'a> Work<'a> {
     }
 
     fn on_found(&mut self, found: Found) {
-        let mut new = 0;
-        for peer in found.peers {
-            if self.peers.add(peer, found.source) {
+        let (source, peers) = match found {
+            Found::Peers(source, peers) => (source, peers),
+            Found::Dht(summary) => {
+                self.explain(format_args!(
+                    "{} of {} DHT nodes answered, and named {} peers{}",
+                    summary.answered,
+                    summary.asked,
+                    summary.peers,
+                    if summary.converged {
+                        ""
+                    } else {
+                        "; not all that are closest"
+                    },
+                ));
+                self.dht = Some(summary);
+                return;
+            }
+        };
+        let mut new = 0_usize;
+        for peer in peers {
+            if self.peers.add_ranked(peer, source) {
                 new += 1;
             }
         }
+        self.stations.counters.peers.add(new);
         if new > 0 {
-            self.explain(format_args!("{new} peers from {}", found.source.as_str()));
+            self.explain(format_args!("{new} peers from {}", source.as_str()));
         }
         self.estimate_all();
     }
@@ -271,8 +298,10 @@ impl<'a> Work<'a> {
     /// Whether the DHT was to be asked, and no node of it has ever answered.
     fn dht_is_silent(&self) -> bool {
         let libtorrent = self.stations.libtorrent.as_ref();
+        let answered = self.dht.is_some_and(|summary| summary.answered > 0);
         self.stations.options.dht
-            && libtorrent.is_none_or(|arm| !matches!(arm.health().dht, DhtHealth::Ready { .. }))
+            && !answered
+            && libtorrent.is_none_or(|arm| !arm.health().dht.works())
     }
 
     /// Who was asked for peers, for a hash that has none.
@@ -284,7 +313,16 @@ impl<'a> Work<'a> {
         match &self.stations.libtorrent {
             Some(libtorrent) if self.stations.options.dht => {
                 asked.push(match libtorrent.health().dht {
+                    _ if let Some(summary) = self.dht.filter(|summary| summary.asked > 0) => {
+                        format!(
+                            "the DHT ({} of {} nodes answered)",
+                            summary.answered, summary.asked
+                        )
+                    }
                     DhtHealth::Ready { nodes } => format!("the DHT ({nodes} nodes)"),
+                    DhtHealth::Degraded { nodes, reason } => {
+                        format!("the DHT ({nodes} nodes; {reason})")
+                    }
                     DhtHealth::Starting => "the DHT (no node has answered yet)".to_owned(),
                     DhtHealth::Failed(error) => format!("the DHT (which does not work: {error})"),
                     DhtHealth::Off => "the DHT (which is off)".to_owned(),

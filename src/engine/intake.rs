@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::{Engine, Resolution};
-use crate::torrent::{Infohash, Magnet, PeerAddr, PeerHint};
+use crate::torrent::{Infohash, Magnet, PeerAddr, PeerHint, PeerSource};
 
 /// A hash that somebody wants, with what came along with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Wanted {
     pub trackers: Vec<String>,
     /// Peers to try.
     pub peers: Vec<PeerHint>,
+    /// Where `peers` come from.
+    pub peers_from: PeerSource,
 }
 
 impl Wanted {
@@ -33,6 +35,7 @@ impl From<Infohash> for Wanted {
             infohash,
             trackers: Vec::new(),
             peers: Vec::new(),
+            peers_from: PeerSource::Hint,
         }
     }
 }
@@ -43,6 +46,7 @@ impl From<Magnet> for Wanted {
             infohash: magnet.infohash,
             trackers: magnet.trackers,
             peers: magnet.peers,
+            peers_from: PeerSource::Hint,
         }
     }
 }

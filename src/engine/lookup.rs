@@ -1,27 +1,36 @@
 //! Lookup: who may have it? What the asker and the store know, and what the DHT says. Trackers,
 //! PEX and inbound peers come from libtorrent, together with its other events.
 
+mod dht;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::intake::Wanted;
 use super::station::Stations;
+use crate::discovery::lookup::{Ranked, Summary};
 use crate::torrent::{PeerAddr, PeerHint, PeerSource};
+use crate::wire::krpc::NodeId;
+pub(super) use dht::DhtLookups;
 
 /// How long peers wait for what the store knows of them.
 const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a host name may take to resolve.
 const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause before a lookup that no node answered is tried again.
+const DHT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Peers of one hash, all from one source.
+/// What a source said about one hash.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) source: PeerSource,
-    pub(super) peers: Vec<PeerAddr>,
+pub(super) enum Found {
+    /// Peers, all from one source.
+    Peers(PeerSource, Vec<Ranked>),
+    /// The DHT has said what it had to say.
+    Dht(Summary),
 }
 
 /// A lookup that runs; dropping it ends it.
@@ -74,7 +83,7 @@ struct Search {
 impl Search {
     async fn run(&self) -> Result<(), Unwanted> {
         let has_hints = !self.wanted.peers.is_empty();
-        self.report(PeerSource::Hint, self.wanted.addresses())
+        self.report(self.wanted.peers_from, self.wanted.addresses())
             .await?;
         self.report(PeerSource::Remembered, self.deliverers.clone())
             .await?;
@@ -92,7 +101,7 @@ impl Search {
                 timeout(DNS_TIMEOUT, tokio::net::lookup_host((host.as_str(), *port))).await;
             match answer {
                 Ok(Ok(addrs)) => {
-                    self.report(PeerSource::Hint, addrs.map(PeerAddr::from).collect())
+                    self.report(self.wanted.peers_from, addrs.map(PeerAddr::from).collect())
                         .await?;
                 }
                 Ok(Err(error)) => tracing::warn!("peer {hint}: its name does not resolve: {error}"),
@@ -102,37 +111,54 @@ impl Search {
         Ok(())
     }
 
-    /// `get_peers`, for as long as the options say: the DHT answers once per node that knows
-    /// peers, and never says that there are none.
+    /// `get_peers` at the nodes closest to the hash, until those have answered, or for as long as the
+    /// options say.
     async fn dht(&self, has_hints: bool) -> Result<(), Unwanted> {
         let options = &self.stations.options;
-        let Some(libtorrent) = self.stations.libtorrent.as_ref().filter(|_| options.dht) else {
+        let (Some(libtorrent), Some(dht)) = (&self.stations.libtorrent, &self.stations.dht) else {
             return Ok(());
         };
         if has_hints {
             // Most hashes that come with peers are done before anybody need be asked.
-            tokio::time::sleep(options.fallback_after).await;
+            sleep(options.fallback_after).await;
         }
         if !libtorrent.dht_ready(options.lookup_timeout).await {
             return Ok(());
         }
         let deadline = Instant::now() + options.lookup_timeout;
-        let mut lookup = libtorrent.get_peers(self.wanted.infohash.wire_id());
-        while let Ok(Some(peers)) = timeout_at(deadline, lookup.next()).await {
-            self.report(PeerSource::Dht, peers).await?;
+        let infohash = NodeId(self.wanted.infohash.wire_id());
+        loop {
+            dht.learn_nodes(libtorrent).await;
+            let mut lookup = dht.lookups().look_up(infohash);
+            while let Ok(Some(peers)) = timeout_at(deadline, lookup.next()).await {
+                self.found(PeerSource::Dht, peers).await?;
+            }
+            let summary = lookup.summary();
+            if summary.answered > 0 || Instant::now() >= deadline {
+                return self.send(Found::Dht(summary)).await;
+            }
+            // None of the nodes that we know is alive: that says nothing about the hash.
+            sleep(DHT_PAUSE).await;
         }
-        Ok(())
     }
 
+    /// Peers that one source named once.
     async fn report(&self, source: PeerSource, peers: Vec<PeerAddr>) -> Result<(), Unwanted> {
+        let peers = peers.into_iter().map(|addr| Ranked { addr, reports: 1 });
+        self.found(source, peers.collect()).await
+    }
+
+    async fn found(&self, source: PeerSource, peers: Vec<Ranked>) -> Result<(), Unwanted> {
         if peers.is_empty() {
             return Ok(());
         }
+        let addrs: Vec<PeerAddr> = peers.iter().map(|peer| peer.addr).collect();
         // A database that hangs must not keep good peers from being tried.
-        let _ = timeout(STORE_TIMEOUT, self.stations.remember(&peers)).await;
-        self.found
-            .send(Found { source, peers })
-            .await
-            .map_err(|_| Unwanted)
+        let _ = timeout(STORE_TIMEOUT, self.stations.remember(&addrs)).await;
+        self.send(Found::Peers(source, peers)).await
+    }
+
+    async fn send(&self, found: Found) -> Result<(), Unwanted> {
+        self.found.send(found).await.map_err(|_| Unwanted)
     }
 }

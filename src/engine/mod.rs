@@ -10,9 +10,11 @@
 mod arms;
 mod attempt;
 mod attempts;
+mod backlog;
 mod breaker;
 mod choose;
 mod cooldown;
+mod counters;
 mod emit;
 mod gate;
 mod intake;
@@ -32,17 +34,24 @@ use backon::BackoffBuilder as _;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+pub use backlog::BacklogState;
 pub use cooldown::Cooldowns;
+pub use counters::Counters;
 pub(crate) use emit::timestamp;
 pub use emit::{Line, Origin, Resolution, Resolved, Unresolved};
 pub use intake::Wanted;
 pub use options::{Options, Strategy};
 
+use crate::discovery::dht::Dht;
 use crate::libtorrent::{Health, Libtorrent, SessionError};
 use crate::store::Store;
 use crate::torrent::{Failure, Phase, Reason};
+use crate::wire::krpc::{NodeAddr, NodeId};
 use gate::{InFlight, Passage, Turn};
 use station::Stations;
+
+/// How often a hash with peers joins others that fail, before their failure is its own.
+const JOINS: u32 = 3;
 
 /// Resolves hashes. Clones are the same engine.
 #[derive(Clone)]
@@ -100,28 +109,73 @@ impl Engine {
         self.stations.libtorrent.as_ref().map(Libtorrent::health)
     }
 
-    /// Resolves one hash, or joins whoever does. Returns once the result is durable.
+    /// The DHT node, lent; `None` where the DHT is not to be asked, or libtorrent did not start.
+    #[must_use]
+    pub fn dht(&self) -> Option<Dht> {
+        let lookups = self.stations.dht.as_ref()?.lookups();
+        Some(lookups.dht().clone())
+    }
+
+    /// Names DHT nodes that are alive, for lookups to start from.
+    pub fn add_dht_nodes(&self, nodes: impl IntoIterator<Item = NodeAddr>) {
+        if let Some(dht) = &self.stations.dht {
+            dht.lookups().nodes().extend(nodes);
+        }
+    }
+
+    /// The DHT's node ids and nodes, for the next run.
+    pub async fn dht_state(&self) -> Option<Vec<u8>> {
+        self.stations.libtorrent.as_ref()?.dht_state().await
+    }
+
+    /// The nodes of the routing tables.
+    pub async fn dht_live_nodes(&self) -> Vec<NodeAddr> {
+        match &self.stations.libtorrent {
+            Some(libtorrent) => libtorrent.dht_live_nodes().await,
+            None => Vec::new(),
+        }
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.stations.counters.snapshot()
+    }
+
+    /// Resolves one hash, or joins whoever does. Returns once the result is durable. Where whoever was
+    /// first failed, and did not know the peers that are named here, it is tried again with these.
     pub async fn resolve(&self, wanted: Wanted) -> Resolution {
         let started = Instant::now();
-        match self.in_flight.enter(&wanted.infohash) {
-            Turn::Join(mut result) => {
-                let joined = result
-                    .wait_for(Option::is_some)
-                    .await
-                    .ok()
-                    .and_then(|r| r.clone());
-                let lost = || internal(&wanted, "the task that worked on it has ended");
-                Resolution {
-                    infohash: wanted.infohash,
-                    elapsed: started.elapsed(),
-                    ..joined.unwrap_or_else(lost)
+        let mut joins = 0;
+        loop {
+            match self.in_flight.enter(&wanted.infohash) {
+                Turn::Join(mut result) => {
+                    let joined = result
+                        .wait_for(Option::is_some)
+                        .await
+                        .ok()
+                        .and_then(|r| r.clone());
+                    let lost = || internal(&wanted, "the task that worked on it has ended");
+                    let joined = joined.unwrap_or_else(lost);
+                    joins += 1;
+                    let names_peers = !wanted.peers.is_empty();
+                    if joined.result.is_err() && names_peers && joins < JOINS {
+                        // The other one is about to give up its place.
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                    return Resolution {
+                        infohash: wanted.infohash,
+                        elapsed: started.elapsed(),
+                        ..joined
+                    };
                 }
-            }
-            Turn::First(lead) => {
-                let mut resolution = self.work(wanted).await;
-                resolution.elapsed = started.elapsed();
-                lead.finish(&resolution);
-                resolution
+                Turn::First(lead) => {
+                    let mut resolution = self.work(wanted).await;
+                    resolution.elapsed = started.elapsed();
+                    lead.finish(&resolution);
+                    return resolution;
+                }
             }
         }
     }
@@ -154,6 +208,10 @@ impl Engine {
                     .await
                     .is_some()
             {
+                if let Some(dht) = &stations.dht {
+                    // Another try is to find others.
+                    dht.lookups().forget(&NodeId(wanted.infohash.wire_id()));
+                }
                 continue;
             }
             let result = match ended.result {

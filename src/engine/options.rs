@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Cooldowns;
+use crate::discovery::dht::DhtLimits;
 use crate::{direct, history, libtorrent};
 
 /// Which arm fetches.
@@ -63,6 +64,8 @@ pub struct Options {
     pub stagger: Duration,
     /// How long the DHT is asked for peers of one hash.
     pub lookup_timeout: Duration,
+    /// What may be sent to DHT nodes.
+    pub dht_limits: DhtLimits,
     /// Ask the DHT for peers.
     pub dht: bool,
     /// Ask the trackers of a hash for peers.

@@ -8,6 +8,8 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::arms::{ArmState, Breakers};
+use super::counters::Counting;
+use super::lookup::DhtLookups;
 use super::trackers::Trackers;
 use super::{Options, Wanted};
 use crate::direct::Direct;
@@ -33,9 +35,12 @@ pub(super) struct Stations {
     pub(super) breakers: Breakers,
     /// Absent where nothing needs it, or it could not be started.
     pub(super) libtorrent: Option<Libtorrent>,
+    /// Lookups over its DHT node; absent where the DHT is not to be asked.
+    pub(super) dht: Option<DhtLookups>,
     /// Absent with `--store none`.
     pub(super) store: Option<Store>,
     pub(super) stop: CancellationToken,
+    pub(super) counters: Counting,
     read_failed: AtomicBool,
 }
 
@@ -51,10 +56,13 @@ impl Stations {
             trackers: Trackers::default(),
             groups: OnceCell::new(),
             breakers: Breakers::default(),
+            dht: (libtorrent.as_ref().filter(|_| options.dht))
+                .map(|libtorrent| DhtLookups::new(libtorrent, &options)),
             options,
             libtorrent,
             store,
             stop: CancellationToken::new(),
+            counters: Counting::default(),
             read_failed: AtomicBool::new(false),
         }
     }

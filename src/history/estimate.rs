@@ -405,8 +405,10 @@ impl Why {
         if parts.is_empty() {
             parts.push("unknown".to_owned());
             parts.push(self.source.as_str().to_owned());
-            if self.reports > 1 {
-                parts.push(format!("{} reports", self.reports));
+            match self.reports {
+                0 => parts.push("a DHT node, named as a peer by its like".to_owned()),
+                1 => {}
+                reports => parts.push(format!("{reports} reports")),
             }
         }
         if let Some((deliveries, attempts)) = self.network {

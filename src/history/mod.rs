@@ -150,7 +150,7 @@ impl History {
     }
 
     /// What trying this peer for this hash is worth at `now_ms` (UTC, milliseconds since 1970). It
-    /// was heard of from `source`, and `reports` times in all.
+    /// was heard of from `source`, and `reports` times in all; 0: by DHT nodes, of which it is one.
     #[must_use]
     pub fn estimate(
         &self,

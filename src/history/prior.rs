@@ -12,6 +12,9 @@ const CLIENT_STRENGTH: f64 = 10.0;
 /// By how much each further report raises the odds that there is a peer that delivers: the same
 /// peer is in the answers of many DHT nodes, an address that never was a peer in few.
 const REPORT_ODDS: f64 = 0.5;
+/// And those of one that came up as a node of the DHT where it was named as a peer: peers whose node
+/// happens to be near the hash are few, nodes that name their like as peers are not.
+const GHOST_ODDS: f64 = 0.25;
 /// Reports beyond these add nothing.
 const REPORTS: u32 = 7;
 
@@ -85,8 +88,12 @@ impl Prior {
         }
     }
 
-    /// The same for an address that was reported so often.
+    /// The same for an address that was reported so often; 0: as a peer by nodes of the DHT, of which
+    /// it is one.
     pub(super) fn reported(self, reports: u32) -> Self {
+        if reports == 0 {
+            return self.with_odds(GHOST_ODDS);
+        }
         let further = f64::from(reports.clamp(1, REPORTS) - 1);
         self.with_odds(1.0 + REPORT_ODDS * further)
     }

@@ -9,12 +9,15 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::bridge::ffi;
+use super::dht::{self, keeper, saved};
 use super::fetch::{Fetch, FetchRequest};
 use super::lock;
-use super::node::{Health, Node, PeerLookup};
+use super::node::{Health, Node};
 use super::session::{Command, Commands, Session};
 use super::settings::{Settings, Way};
+use crate::discovery::dht::Owner;
 use crate::torrent::{Infohash, PeerAddr};
+use crate::wire::krpc::{NodeAddr, NodeId};
 
 /// How long a shutdown may take before sessions are left to end by themselves.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -56,10 +59,6 @@ impl Arm {
         &self.settings
     }
 
-    pub(crate) fn node(&self) -> &Node {
-        &self.node
-    }
-
     pub(crate) fn may_dial(&self, addr: &PeerAddr) -> bool {
         self.node.may_dial(addr)
     }
@@ -75,6 +74,11 @@ impl Arm {
         }
         let session = Session::open(&self.settings, way, &self.node)?;
         let commands = session.commands().clone();
+        if let (Some(dht), Some(at)) = (&self.settings.dht, way.identity()) {
+            self.node.add_identity(commands.clone());
+            let keeper = keeper::keep(Arc::clone(&self.node), dht.clone(), at, commands.clone());
+            tokio::spawn(keeper);
+        }
         sessions.insert(way, session);
         Ok(commands)
     }
@@ -86,6 +90,12 @@ impl Arm {
             claims.remove(&id);
         }
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Arm {
+    fn drop(&mut self) {
+        self.node.end_all();
     }
 }
 
@@ -121,7 +131,40 @@ impl Libtorrent {
             closed: AtomicBool::new(false),
         });
         arm.commands(Way::Tcp)?;
+        let identities = settings.dht.as_ref().map_or(1, |dht| dht.identities);
+        for number in 1..identities {
+            arm.commands(Way::Identity(number))?;
+        }
         Ok(Self { arm })
+    }
+
+    /// Lends the DHT node: sends the queries of the [`Dht`](crate::discovery::dht::Dht) whose owner's
+    /// end this is, and tells it what other nodes ask, until the sessions end. Without a DHT every
+    /// query ends at once. Must be called inside a tokio runtime, once.
+    pub fn serve_dht(&self, owner: Owner) {
+        if self.arm.settings.dht.is_some() && !self.arm.closed.load(Ordering::Acquire) {
+            tokio::spawn(dht::serve(Arc::clone(&self.arm.node), owner));
+        }
+    }
+
+    /// The nodes of the routing tables.
+    pub async fn dht_live_nodes(&self) -> Vec<NodeAddr> {
+        let mut all = Vec::new();
+        let identities = self.arm.node.identities();
+        for (at, identity) in identities.iter().enumerate() {
+            all.extend(self.arm.node.live_nodes(at, &identity.commands).await);
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Our own node ids, one for each socket of each identity, as far as they are known.
+    #[must_use]
+    pub fn dht_ids(&self) -> Vec<NodeId> {
+        (self.arm.node.identities().into_iter())
+            .flat_map(|identity| identity.ids)
+            .collect()
     }
 
     /// The version of libtorrent-rasterbar that is loaded, such as `2.0.8.0`.
@@ -153,27 +196,11 @@ impl Libtorrent {
         Fetch::begin(arm, key, request, events)
     }
 
-    /// Asks the DHT who has a hash of 20 bytes, without a torrent and without announcing us. Several
-    /// lookups of one hash share their answers.
-    #[must_use]
-    pub fn get_peers(&self, infohash: [u8; 20]) -> PeerLookup {
-        let (id, peers) = match self.arm.commands(Way::Tcp) {
-            Ok(commands) => self.arm.node.look_up(infohash, &commands),
-            Err(_) => (0, tokio::sync::mpsc::unbounded_channel().1),
-        };
-        PeerLookup {
-            arm: Arc::clone(&self.arm),
-            infohash,
-            id,
-            peers,
-        }
-    }
-
     /// How the arm is. The number of DHT nodes is the last that is known, and is asked for anew.
     #[must_use]
     pub fn health(&self) -> Health {
-        if let (Some(_), Ok(commands)) = (&self.arm.settings.dht, self.arm.commands(Way::Tcp)) {
-            commands.send(Command::PostDhtNodes);
+        for identity in self.arm.node.identities() {
+            identity.commands.send(Command::PostDhtNodes);
         }
         let torrents = self.arm.in_flight.load(Ordering::Acquire);
         self.arm.node.health(torrents)
@@ -199,13 +226,19 @@ impl Libtorrent {
         false
     }
 
-    /// The DHT's node id and nodes, for [`DhtSettings::state`](super::DhtSettings) of the next run.
+    /// The DHT's node ids and nodes, of every identity, for [`DhtSettings::state`](super::DhtSettings) of the next run.
     pub async fn dht_state(&self) -> Option<Vec<u8>> {
         self.arm.settings.dht.as_ref()?;
-        let commands = self.arm.commands(Way::Tcp).ok()?;
-        let (reply, state) = oneshot::channel();
-        commands.send(Command::DhtState(reply));
-        state.await.ok().flatten()
+        let mut states = Vec::new();
+        for identity in self.arm.node.identities() {
+            let (reply, state) = oneshot::channel();
+            identity.commands.send(Command::DhtState(reply));
+            states.push(state.await.ok().flatten().unwrap_or_default());
+        }
+        states
+            .iter()
+            .any(|state| !state.is_empty())
+            .then(|| saved::join(&states))
     }
 
     /// How many more fetches may begin.

@@ -1,7 +1,9 @@
 //! The bridge to C++. Only plain structs, strings and bytes cross it; a C++ exception becomes an
 //! error, and no Rust code that could panic runs inside C++.
 
-pub(crate) use ffi::{Event, EventKind, Limits, Peer, Setting, Torrent, Verdict};
+pub(crate) use ffi::{
+    DhtRequest, DhtStart, DhtTraffic, Event, EventKind, Limits, Peer, Setting, Torrent, Verdict,
+};
 
 /// What is declared to both languages.
 #[cxx::bridge(namespace = "metafetch")]
@@ -41,6 +43,40 @@ pub(crate) mod ffi {
         lsd: bool,
     }
 
+    /// What the DHT node of a session begins with.
+    #[derive(Clone, Debug, Default)]
+    struct DhtStart {
+        /// What `dht_state()` returned in an earlier run, or empty.
+        state: Vec<u8>,
+        /// Where there is no state: the node id to have at the addresses in `local`, or empty.
+        node_id: Vec<u8>,
+        local: Vec<Peer>,
+        /// Whether queries of other nodes are reported.
+        observe: bool,
+        /// How many of them a second one source may have reported.
+        observed_per_source: u32,
+    }
+
+    /// A query to one DHT node.
+    #[derive(Clone, Debug)]
+    struct DhtRequest {
+        key: u64,
+        to: Peer,
+        /// The message, bencoded, without `t`, `y` and our id.
+        message: Vec<u8>,
+    }
+
+    /// What other DHT nodes asked of ours. Each entry has 80 bytes: the infohash, the node's id, our
+    /// id, where the query came from (16 and 2), and the announced port, 0 for a `get_peers`.
+    #[derive(Clone, Debug, Default)]
+    struct DhtTraffic {
+        entries: Vec<u8>,
+        /// How many did not fit into the queue.
+        lost: u64,
+        /// How many were beyond the share of their source.
+        flooded: u64,
+    }
+
     /// What happened.
     #[derive(Debug)]
     #[repr(u8)]
@@ -65,13 +101,17 @@ pub(crate) mod ffi {
         Listening,
         /// A socket could not listen at `peer`: `detail`; `code` is the system's error.
         ListenFailed,
-        /// A DHT node listed peers of the hash in `data`: 20 bytes, then 18 for each peer.
-        DhtPeers,
+        /// The DHT request `number` is over: `data` is the whole answer, from `peer`, or empty.
+        DhtAnswer,
+        /// Nodes of the routing table: `data` has our id, then 20 and 18 bytes for each.
+        DhtLiveNodes,
+        /// The DHT node of the socket at `peer` has the id in `data`.
+        DhtId,
         /// The DHT has finished its bootstrap.
         DhtBootstrapped,
         /// The DHT failed: `detail`.
         DhtFailed,
-        /// `number` nodes are in the DHT's routing table.
+        /// `number` nodes are in the DHT's routing table; `micros` messages have come in so far.
         DhtNodes,
         /// Alerts of `number` types were dropped because the queue was full.
         AlertsDropped,
@@ -128,17 +168,17 @@ pub(crate) mod ffi {
         /// A libtorrent session without its stock plugins and without disk access.
         type Session;
 
-        /// Starts a session. `dht_state` is what `dht_state()` returned, or empty.
+        /// Starts a session.
         fn open_session(
             settings: &[Setting],
             limits: &Limits,
             block_local: bool,
-            dht_state: &[u8],
+            dht: &DhtStart,
         ) -> Result<UniquePtr<Session>>;
         /// The eventfd that becomes readable when events wait. It belongs to the session.
         fn event_fd(self: &Session) -> i32;
-        /// Moves the waiting events into `events`.
-        fn drain(self: &Session, events: &mut Vec<Event>) -> Result<()>;
+        /// Moves the waiting events into `events`, and what was asked of the DHT node into `traffic`.
+        fn drain(self: &Session, events: &mut Vec<Event>, traffic: &mut DhtTraffic) -> Result<()>;
         /// Adds a torrent and dials its peers at once. Waits for the network thread.
         fn add(self: &Session, torrent: &Torrent) -> Result<()>;
         /// Dials more peers of a torrent at once. Does not wait.
@@ -149,7 +189,16 @@ pub(crate) mod ffi {
         fn apply(self: &Session, settings: &[Setting]) -> Result<()>;
         /// Asks the DHT for peers of a hash of 20 bytes. Does not wait.
         fn get_peers(self: &Session, infohash: &[u8]) -> Result<()>;
-        /// Asks for an event with the number of DHT nodes. Does not wait.
+        /// Asks DHT nodes. Does not wait; libtorrent gives up on a node after 15 s. No event comes
+        /// of a request that can't be sent.
+        fn ask(self: &Session, requests: &[DhtRequest]) -> Result<()>;
+        /// Pings nodes; those that answer get into the routing table. Does not wait.
+        fn ping(self: &Session, nodes: &[Peer]) -> Result<()>;
+        /// Asks for an event with the nodes of the routing table of this node id. Does not wait.
+        fn post_live_nodes(self: &Session, node_id: &[u8]) -> Result<()>;
+        /// Closes every listening socket and opens it anew. Does not wait.
+        fn reopen_sockets(self: &Session) -> Result<()>;
+        /// Asks for events with the number of DHT nodes and our ids. Does not wait.
         fn post_dht_nodes(self: &Session) -> Result<()>;
         /// The DHT's node id and nodes, bencoded. Waits for the network thread.
         fn dht_state(self: &Session) -> Result<Vec<u8>>;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::bridge::Peer;
 use crate::torrent::{self, Failure, PeerAddr, PeerSource};
+use crate::wire::krpc::{NodeAddr, NodeId};
 
 /// One step of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,18 +119,22 @@ pub(crate) fn client_of(peer_id: &[u8]) -> Option<String> {
     usual.then(|| String::from_utf8_lossy(mark).into_owned())
 }
 
-/// The hash, and the peers that one DHT node listed for it.
-pub(crate) fn dht_peers(data: &[u8]) -> Option<([u8; 20], Vec<PeerAddr>)> {
-    let (hash, list) = data.split_first_chunk::<20>()?;
-    let peers = list
-        .chunks_exact(18)
+/// Our id, and the nodes of its routing table.
+pub(crate) fn live_nodes(data: &[u8]) -> Option<(NodeId, Vec<NodeAddr>)> {
+    let (own, list) = data.split_first_chunk::<20>()?;
+    let nodes = list
+        .chunks_exact(38)
         .filter_map(|entry| {
+            let (id, entry) = entry.split_first_chunk::<20>()?;
             let (ip, port) = entry.split_first_chunk::<16>()?;
             let port = u16::from_be_bytes(port.try_into().ok()?);
-            Some(Peer { ip: *ip, port }.into())
+            Some(NodeAddr {
+                id: NodeId(*id),
+                addr: Peer { ip: *ip, port }.into(),
+            })
         })
         .collect();
-    Some((*hash, peers))
+    Some((NodeId(*own), nodes))
 }
 
 #[cfg(test)]
@@ -161,12 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_dht_peers_is_read_as_far_as_it_is_whole() {
+    fn a_list_of_nodes_is_read_as_far_as_it_is_whole() {
         let mut data = vec![7; 20];
-        let addr: PeerAddr = "1.2.3.4:258".parse().unwrap();
-        data.extend(Peer::from(addr).ip);
+        let node = NodeAddr {
+            id: NodeId([9; 20]),
+            addr: "1.2.3.4:258".parse().unwrap(),
+        };
+        data.extend(node.id.0);
+        data.extend(Peer::from(node.addr).ip);
         data.extend([1, 2, 99]);
-        assert_eq!(dht_peers(&data), Some(([7; 20], vec![addr])));
-        assert_eq!(dht_peers(&data[..19]), None);
+        assert_eq!(live_nodes(&data), Some((NodeId([7; 20]), vec![node])));
+        assert_eq!(live_nodes(&data[..19]), None);
     }
 }

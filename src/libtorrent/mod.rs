@@ -5,7 +5,8 @@
 //! | `arm` | [`Libtorrent`]: opens sessions, counts torrents, shuts down |
 //! | `fetch` | [`Fetch`]: one hash, its events in order |
 //! | `ways` | which way (TCP or uTP, plain or encrypted) each peer is tried next |
-//! | `node` | what belongs to the process: listening sockets, the DHT, [`Health`], [`PeerLookup`] |
+//! | `node` | what belongs to the process: listening sockets, the DHT, [`Health`] |
+//! | `dht` | the DHT nodes: lent, observed, kept alive |
 //! | `session` | one session: its command thread and its event pump |
 //! | `settings` | [`Settings`], and every libtorrent setting that follows from them |
 //! | `events` | [`FetchEvent`] |
@@ -26,6 +27,7 @@ mod arm;
     reason = "cxx makes what it generates `pub`; nothing of it leaves this module"
 )]
 mod bridge;
+mod dht;
 mod events;
 mod failure;
 mod fetch;
@@ -39,7 +41,7 @@ mod ways;
 pub use arm::{Libtorrent, SessionError};
 pub use events::FetchEvent;
 pub use fetch::{Fetch, FetchRequest};
-pub use node::{DhtHealth, Health, PeerLookup};
+pub use node::{DhtHealth, Health};
 pub use settings::{DhtSettings, Settings};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,22 +1,32 @@
 //! What the process has once: the routes from events to fetches, the listening sockets, the DHT.
 
-use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+mod health;
+
+use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::bridge::{Event, EventKind};
+use super::bridge::{DhtTraffic, Event, EventKind};
+use super::dht::identity::{Identity, Sender, listen_of};
+use super::dht::requests::Requests;
+use super::dht::traffic;
 use super::events;
 use super::lock;
 use super::session::{Command, Commands};
 use super::settings::{Settings, Way, alert_mask, listen_interfaces, setting};
+use crate::discovery::dht::ObservedSender;
 use crate::torrent::PeerAddr;
+use crate::wire::krpc::{NodeAddr, NodeId};
 
-/// Peers of one hash that are kept for a lookup that joins later.
-const MAX_KEPT_PEERS: usize = 1000;
+pub use self::health::{DhtHealth, Health};
+
+/// How long libtorrent may take to name the nodes of its routing table.
+const LIVE_NODES_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a session has to say to a fetch.
 pub(crate) enum FromSession {
@@ -24,54 +34,15 @@ pub(crate) enum FromSession {
     WayFailed(Way, String),
 }
 
-/// How the arm is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// TCP endpoints we listen at.
-    pub tcp: Vec<SocketAddr>,
-    /// UDP endpoints we listen at; the DHT and uTP share them.
-    pub udp: Vec<SocketAddr>,
-    /// Endpoints that could not be listened at, each once, with the reason and what was done.
-    pub listen_errors: Vec<String>,
-    /// The DHT node.
-    pub dht: DhtHealth,
-    /// How often libtorrent has said that it dropped alerts.
-    pub alerts_dropped: u64,
-    /// Fetches in flight.
-    pub torrents: usize,
-}
-
-/// How the DHT node is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum DhtHealth {
-    /// It was not asked for.
-    #[default]
-    Off,
-    /// It knows no other node yet.
-    Starting,
-    /// It works.
-    Ready {
-        /// Nodes in the routing table.
-        nodes: u64,
-    },
-    /// It can't work, for now.
-    Failed(String),
-}
-
-struct Lookup {
-    subscribers: HashMap<u64, mpsc::UnboundedSender<Vec<PeerAddr>>>,
-    seen: HashSet<PeerAddr>,
-}
-
 struct State {
-    health: Health,
-    /// What the listening session was last told to listen at.
-    listen: Vec<SocketAddr>,
-    dht_started: bool,
-    dht_bootstrapped: bool,
-    dht_error: Option<String>,
-    lookups: HashMap<[u8; 20], Lookup>,
+    alerts_dropped: u64,
+    /// The listening session's, and then those of the other identities.
+    identities: Vec<Identity>,
+    /// Of each identity, what the log was last told of its health.
+    said: Vec<Option<String>>,
 }
+
+type LiveNodes = HashMap<NodeId, Vec<oneshot::Sender<Vec<NodeAddr>>>>;
 
 /// The receiving end of every session's events.
 pub(crate) struct Node {
@@ -79,25 +50,112 @@ pub(crate) struct Node {
     routes: Mutex<HashMap<u64, mpsc::UnboundedSender<FromSession>>>,
     state: Mutex<State>,
     dht_nodes: watch::Sender<u64>,
-    next_subscriber: AtomicU64,
+    requests: Requests,
+    live_nodes: Mutex<LiveNodes>,
+    /// The sessions of the identities.
+    senders: Mutex<Vec<Commands>>,
+    observed: Mutex<Option<ObservedSender>>,
+    closed: CancellationToken,
 }
 
 impl Node {
     pub(crate) fn new(settings: &Settings) -> Self {
+        let count = settings.dht.as_ref().map_or(1, |dht| dht.identities.max(1));
+        let identities =
+            (0..count).map(|number| Identity::new(listen_of(&settings.listen, number)));
         Self {
             settings: settings.clone(),
             routes: Mutex::default(),
             state: Mutex::new(State {
-                health: Health::default(),
-                listen: settings.listen.clone(),
-                dht_started: false,
-                dht_bootstrapped: false,
-                dht_error: None,
-                lookups: HashMap::new(),
+                alerts_dropped: 0,
+                identities: identities.collect(),
+                said: vec![None; usize::from(count)],
             }),
             dht_nodes: watch::Sender::new(0),
-            next_subscriber: AtomicU64::new(0),
+            requests: Requests::default(),
+            live_nodes: Mutex::default(),
+            senders: Mutex::default(),
+            observed: Mutex::default(),
+            closed: CancellationToken::new(),
         }
+    }
+
+    /// Cancelled when the sessions end.
+    pub(crate) fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// The queries of the DHT that wait for an answer.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// The sessions that have a DHT node, in order.
+    pub(crate) fn add_identity(&self, commands: Commands) {
+        lock(&self.senders).push(commands);
+    }
+
+    /// Those that queries can leave from, in order.
+    pub(crate) fn identities(&self) -> Vec<Sender> {
+        let senders = lock(&self.senders);
+        let state = lock(&self.state);
+        (senders.iter().zip(&state.identities))
+            .map(|(commands, identity)| Sender {
+                ids: identity.ids.values().copied().collect(),
+                commands: commands.clone(),
+            })
+            .collect()
+    }
+
+    /// The node ids of one identity.
+    pub(crate) fn own_ids(&self, at: usize) -> Vec<NodeId> {
+        (lock(&self.state).identities.get(at))
+            .map(|identity| identity.ids.values().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// A bootstrap of this identity has been tried.
+    pub(crate) fn bootstrap_ended(&self, at: usize) {
+        if let Some(identity) = lock(&self.state).identities.get_mut(at) {
+            identity.tried = identity.nodes == 0;
+        }
+    }
+
+    /// Where observed queries go.
+    pub(crate) fn observe_for(&self, observed: ObservedSender) {
+        *lock(&self.observed) = Some(observed);
+    }
+
+    /// Takes what other nodes asked of ours.
+    pub(crate) fn observed(&self, traffic: &DhtTraffic) {
+        if traffic.entries.is_empty() && traffic.lost == 0 && traffic.flooded == 0 {
+            return;
+        }
+        let observed = lock(&self.observed);
+        let Some(sender) = &*observed else { return };
+        sender.not_seen(traffic.lost, traffic.flooded);
+        for (observed, own) in traffic::observations(&traffic.entries) {
+            if self.may_dial(&observed.from) && observed.is_plausible(&own) {
+                sender.send(observed);
+            }
+        }
+    }
+
+    /// The nodes of the routing tables of one identity.
+    pub(crate) async fn live_nodes(&self, at: usize, commands: &Commands) -> Vec<NodeAddr> {
+        let mut all = Vec::new();
+        for id in self.own_ids(at) {
+            let (reply, nodes) = oneshot::channel();
+            lock(&self.live_nodes).entry(id).or_default().push(reply);
+            commands.send(Command::PostLiveNodes(id.0));
+            match timeout(LIVE_NODES_WITHIN, nodes).await {
+                Ok(nodes) => all.extend(nodes.unwrap_or_default()),
+                Err(_) => {
+                    lock(&self.live_nodes).remove(&id);
+                }
+            }
+        }
+        all
     }
 
     pub(crate) fn route(&self, key: u64) -> mpsc::UnboundedReceiver<FromSession> {
@@ -110,10 +168,11 @@ impl Node {
         lock(&self.routes).remove(&key);
     }
 
-    /// Ends every fetch and every lookup.
+    /// Ends every fetch and every query.
     pub(crate) fn end_all(&self) {
+        self.closed.cancel();
         lock(&self.routes).clear();
-        lock(&self.state).lookups.clear();
+        lock(&self.live_nodes).clear();
     }
 
     pub(crate) fn way_failed(&self, key: u64, way: Way, detail: &str) {
@@ -125,21 +184,6 @@ impl Node {
     /// Whether this address may be dialled.
     pub(crate) fn may_dial(&self, addr: &PeerAddr) -> bool {
         addr.is_public() || (self.settings.allow_local_peers && addr.is_local())
-    }
-
-    pub(crate) fn health(&self, torrents: usize) -> Health {
-        let state = lock(&self.state);
-        let mut health = state.health.clone();
-        health.torrents = torrents;
-        health.dht = match (&self.settings.dht, *self.dht_nodes.borrow()) {
-            (None, _) => DhtHealth::Off,
-            (Some(_), nodes) if nodes > 0 => DhtHealth::Ready { nodes },
-            (Some(_), _) => match &state.dht_error {
-                Some(error) => DhtHealth::Failed(error.clone()),
-                None => DhtHealth::Starting,
-            },
-        };
-        health
     }
 
     pub(crate) fn dht_nodes(&self) -> watch::Receiver<u64> {
@@ -156,193 +200,152 @@ impl Node {
             return;
         }
         if event.kind == EventKind::AlertsDropped {
-            lock(&self.state).health.alerts_dropped += 1;
+            lock(&self.state).alerts_dropped += 1;
             tracing::warn!(
                 ?way,
                 "libtorrent dropped alerts: its alert queue is too small"
             );
         }
-        if way != Way::Tcp {
-            return;
-        }
+        let Some(at) = way.identity() else { return };
         match event.kind {
-            EventKind::Listening => self.listening(&event, commands),
-            EventKind::ListenFailed => self.listen_failed(&event, commands),
+            EventKind::Listening => self.listening(at, &event, commands),
+            EventKind::ListenFailed => self.listen_failed(at, &event, commands),
+            EventKind::DhtAnswer => {
+                let key = u64::from_ne_bytes(event.number.to_ne_bytes());
+                self.requests.answered(key, event.peer.into(), event.data);
+            }
             EventKind::DhtBootstrapped => {
-                let mut state = lock(&self.state);
-                state.dht_bootstrapped = true;
-                self.apply_alert_mask(&state, commands);
+                self.with_identity(at, |identity, node| {
+                    identity.bootstrapped = true;
+                    node.apply_alert_mask(identity, commands);
+                });
                 commands.send(Command::PostDhtNodes);
             }
             EventKind::DhtNodes => {
                 let nodes = u64::try_from(event.number).unwrap_or(0);
-                self.dht_nodes.send_replace(nodes);
+                self.with_identity(at, |identity, _| identity.counted(nodes, event.micros));
+                if at == 0 {
+                    self.dht_nodes.send_replace(nodes);
+                }
+            }
+            EventKind::DhtId => {
+                // Where the DHT has not started, libtorrent names one of zeros.
+                if let Ok(id) = event.data.as_slice().try_into()
+                    && id != [0; 20]
+                {
+                    let socket = PeerAddr::from(event.peer).socket_addr();
+                    self.with_identity(at, |identity, _| identity.ids.insert(socket, NodeId(id)));
+                }
+            }
+            EventKind::DhtLiveNodes => {
+                if let Some((own, nodes)) = events::live_nodes(&event.data) {
+                    let waiting = lock(&self.live_nodes).remove(&own);
+                    for reply in waiting.into_iter().flatten() {
+                        let _ = reply.send(nodes.clone());
+                    }
+                }
             }
             EventKind::DhtFailed => {
-                tracing::warn!(error = event.detail, "the DHT reports an error");
-                lock(&self.state).dht_error = Some(event.detail);
+                let error = event.detail;
+                self.with_identity(at, |identity, _| {
+                    if identity.error.as_ref() != Some(&error) {
+                        tracing::warn!(identity = at, error, "the DHT reports an error");
+                        identity.error = Some(error);
+                    }
+                });
             }
-            EventKind::DhtPeers => self.deliver(&event.data),
             _ => {}
         }
     }
 
-    fn listening(&self, event: &Event, commands: &Commands) {
-        let addr = PeerAddr::from(event.peer).socket_addr();
-        let is_udp = event.number == 1;
-        let mut state = lock(&self.state);
-        let list = if is_udp {
-            &mut state.health.udp
-        } else {
-            &mut state.health.tcp
-        };
-        if !list.contains(&addr) {
-            list.push(addr);
-        }
-        self.apply_alert_mask(&state, commands);
-        if !is_udp || self.settings.dht.is_none() {
-            return;
-        }
-        state.dht_error = None;
-        if !state.dht_started {
-            state.dht_started = true;
-            commands.send(Command::Apply(vec![setting("enable_dht", true)]));
-            for infohash in state.lookups.keys() {
-                commands.send(Command::GetPeers(*infohash));
-            }
+    fn with_identity<T>(&self, at: usize, what: impl FnOnce(&mut Identity, &Self) -> T) {
+        if let Some(identity) = lock(&self.state).identities.get_mut(at) {
+            what(identity, self);
         }
     }
 
-    fn apply_alert_mask(&self, state: &State, commands: &Commands) {
-        let all = state.listen.len();
-        let sockets_pending = state.health.udp.len() < all
-            || (self.settings.incoming && state.health.tcp.len() < all);
-        let bootstrap_pending = self.settings.dht.is_some() && !state.dht_bootstrapped;
+    fn listening(&self, at: usize, event: &Event, commands: &Commands) {
+        let addr = PeerAddr::from(event.peer).socket_addr();
+        let is_udp = event.number == 1;
+        let mut starts = false;
+        self.with_identity(at, |identity, node| {
+            let list = if is_udp {
+                &mut identity.udp
+            } else {
+                &mut identity.tcp
+            };
+            if !list.contains(&addr) {
+                list.push(addr);
+            }
+            node.apply_alert_mask(identity, commands);
+            if is_udp && node.settings.dht.is_some() {
+                identity.error = None;
+                starts = !identity.is_started();
+                if starts {
+                    identity.start();
+                }
+            }
+        });
+        if starts {
+            commands.send(Command::Apply(vec![setting("enable_dht", true)]));
+            commands.send(Command::PostDhtNodes);
+        }
+    }
+
+    fn apply_alert_mask(&self, identity: &Identity, commands: &Commands) {
+        let all = identity.listen.len();
+        let sockets_pending =
+            identity.udp.len() < all || (self.settings.incoming && identity.tcp.len() < all);
+        let bootstrap_pending = self.settings.dht.is_some() && !identity.bootstrapped;
         commands.send(Command::Apply(vec![alert_mask(
             sockets_pending,
             bootstrap_pending,
         )]));
     }
 
-    fn listen_failed(&self, event: &Event, commands: &Commands) {
+    fn listen_failed(&self, at: usize, event: &Event, commands: &Commands) {
         let addr = PeerAddr::from(event.peer).socket_addr();
-        let mut state = lock(&self.state);
         let is_taken = matches!(
             Errno::from_raw_os_error(event.code),
             Errno::ADDRINUSE | Errno::ACCESS
         );
-        let replaced = is_taken
-            && addr.port() != 0
-            && state.listen.iter_mut().any(|listen| {
-                // libtorrent names each interface of an unspecified address.
-                let is_any = listen.ip().is_unspecified()
-                    && listen.is_ipv4() == addr.is_ipv4()
-                    && listen.port() == addr.port();
-                let is_this = *listen == addr || is_any;
-                if is_this {
-                    listen.set_port(0);
-                }
-                is_this
-            });
-        if replaced {
-            let said = format!("{addr}: {}; another port was taken instead", event.detail);
-            tracing::warn!("can't listen at {said}");
-            state.health.listen_errors.push(said);
-            state.health.tcp.retain(|tcp| *tcp != addr);
-            state.health.udp.retain(|udp| *udp != addr);
-            self.apply_alert_mask(&state, commands);
-            commands.send(Command::Apply(vec![listen_interfaces(&state.listen)]));
-        } else {
-            let said = format!("{addr}: {}", event.detail);
-            let is_known = (state.health.listen_errors.iter()).any(|known| {
-                known
-                    .strip_prefix(&addr.to_string())
-                    .is_some_and(|rest| rest.starts_with(':'))
-            });
-            if !is_known {
+        self.with_identity(at, |identity, node| {
+            let replaced = is_taken
+                && addr.port() != 0
+                && identity.listen.iter_mut().any(|listen| {
+                    // libtorrent names each interface of an unspecified address.
+                    let is_any = listen.ip().is_unspecified()
+                        && listen.is_ipv4() == addr.is_ipv4()
+                        && listen.port() == addr.port();
+                    let is_this = *listen == addr || is_any;
+                    if is_this {
+                        listen.set_port(0);
+                    }
+                    is_this
+                });
+            if replaced {
+                let said = format!("{addr}: {}; another port was taken instead", event.detail);
                 tracing::warn!("can't listen at {said}");
-                state.health.listen_errors.push(said);
+                identity.listen_errors.push(said);
+                identity.tcp.retain(|tcp| *tcp != addr);
+                identity.udp.retain(|udp| *udp != addr);
+                node.apply_alert_mask(identity, commands);
+                commands.send(Command::Apply(vec![listen_interfaces(&identity.listen)]));
+            } else {
+                let said = format!("{addr}: {}", event.detail);
+                let is_known = (identity.listen_errors.iter()).any(|known| {
+                    known
+                        .strip_prefix(&addr.to_string())
+                        .is_some_and(|rest| rest.starts_with(':'))
+                });
+                if !is_known {
+                    tracing::warn!("can't listen at {said}");
+                    identity.listen_errors.push(said);
+                }
             }
-        }
-        if self.settings.dht.is_some() && state.health.udp.is_empty() {
-            state.dht_error = Some(format!("no UDP socket listens: {}", event.detail));
-        }
-    }
-
-    /// Begins, or joins, the lookup of a hash.
-    pub(crate) fn look_up(
-        &self,
-        infohash: [u8; 20],
-        commands: &Commands,
-    ) -> (u64, mpsc::UnboundedReceiver<Vec<PeerAddr>>) {
-        let id = self.next_subscriber.fetch_add(1, Ordering::Relaxed);
-        let (sender, receiver) = mpsc::unbounded_channel();
-        if self.settings.dht.is_none() {
-            return (id, receiver);
-        }
-        let mut state = lock(&self.state);
-        let is_started = state.dht_started;
-        let lookup = state.lookups.entry(infohash).or_insert_with(|| Lookup {
-            subscribers: HashMap::new(),
-            seen: HashSet::new(),
+            if node.settings.dht.is_some() && identity.udp.is_empty() {
+                identity.error = Some(format!("no UDP socket listens: {}", event.detail));
+            }
         });
-        if !lookup.seen.is_empty() {
-            let _ = sender.send(lookup.seen.iter().copied().collect());
-        }
-        if lookup.subscribers.is_empty() && is_started {
-            commands.send(Command::GetPeers(infohash));
-        }
-        lookup.subscribers.insert(id, sender);
-        (id, receiver)
-    }
-
-    pub(crate) fn end_look_up(&self, infohash: &[u8; 20], id: u64) {
-        let mut state = lock(&self.state);
-        if let Some(lookup) = state.lookups.get_mut(infohash) {
-            lookup.subscribers.remove(&id);
-            if lookup.subscribers.is_empty() {
-                state.lookups.remove(infohash);
-            }
-        }
-    }
-
-    fn deliver(&self, data: &[u8]) {
-        let Some((infohash, mut peers)) = events::dht_peers(data) else {
-            return;
-        };
-        peers.retain(|addr| self.may_dial(addr));
-        if peers.is_empty() {
-            return;
-        }
-        if let Some(lookup) = lock(&self.state).lookups.get_mut(&infohash) {
-            let room = MAX_KEPT_PEERS.saturating_sub(lookup.seen.len());
-            lookup.seen.extend(peers.iter().take(room));
-            for subscriber in lookup.subscribers.values() {
-                let _ = subscriber.send(peers.clone());
-            }
-        }
-    }
-}
-
-/// Peers of one hash, as DHT nodes list them. Dropping it ends the lookup.
-pub struct PeerLookup {
-    pub(crate) arm: std::sync::Arc<super::arm::Arm>,
-    pub(crate) infohash: [u8; 20],
-    pub(crate) id: u64,
-    pub(crate) peers: mpsc::UnboundedReceiver<Vec<PeerAddr>>,
-}
-
-impl PeerLookup {
-    /// The peers that one more DHT node lists; the same peer may come again, from another node. The
-    /// DHT never says that there are no more, so the caller has a deadline; `None` comes only where
-    /// there is no DHT, or when the session is shut down. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Vec<PeerAddr>> {
-        self.peers.recv().await
-    }
-}
-
-impl Drop for PeerLookup {
-    fn drop(&mut self) {
-        self.arm.node().end_look_up(&self.infohash, self.id);
     }
 }

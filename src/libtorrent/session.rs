@@ -14,7 +14,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
 use super::arm::SessionError;
-use super::bridge::{Event, EventKind, Peer, Setting, Torrent, ffi};
+use super::bridge::{
+    DhtRequest, DhtStart, DhtTraffic, Event, EventKind, Peer, Setting, Torrent, ffi,
+};
+use super::dht::identity::{listen_of, start_of};
+use super::dht::saved;
 use super::node::Node;
 use super::settings::{Settings, Way, session_settings};
 
@@ -25,18 +29,28 @@ pub(crate) enum Command {
     Remove(u64),
     Apply(Vec<Setting>),
     GetPeers([u8; 20]),
+    Ask(Vec<DhtRequest>),
+    Ping(Vec<Peer>),
+    PostLiveNodes([u8; 20]),
     PostDhtNodes,
+    ReopenSockets,
     DhtState(oneshot::Sender<Option<Vec<u8>>>),
     Close(Option<oneshot::Sender<()>>),
 }
 
 /// The sending end of a session's commands. A command to a closed session is lost, as it should be.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Commands(mpsc::Sender<Command>);
 
 impl Commands {
     pub(crate) fn send(&self, command: Command) {
         let _ = self.0.send(command);
+    }
+
+    /// Commands that nobody carries out.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        Self(mpsc::channel().0)
     }
 }
 
@@ -60,13 +74,10 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| SessionError::NoRuntime)?;
         let open_error = |error: &dyn std::fmt::Display| SessionError::Open(error.to_string());
-        let state = match &settings.dht {
-            Some(dht) if way == Way::Tcp => dht.state.as_deref().unwrap_or_default(),
-            _ => &[],
-        };
         let list = session_settings(settings, way);
         let block_local = !settings.allow_local_peers;
-        let session = ffi::open_session(&list, &settings.limits(), block_local, state)
+        let dht = dht_start(settings, way);
+        let session = ffi::open_session(&list, &settings.limits(), block_local, &dht)
             .map_err(|error| open_error(&error))?;
         let session: Shared = Arc::new(session);
         let events = event_file(&session).map_err(|error| open_error(&error))?;
@@ -120,6 +131,15 @@ impl Drop for Session {
     }
 }
 
+fn dht_start(settings: &Settings, way: Way) -> DhtStart {
+    let number = way.identity().and_then(|at| u8::try_from(at).ok());
+    let (Some(dht), Some(number)) = (&settings.dht, number) else {
+        return DhtStart::default();
+    };
+    let states = saved::split(dht.state.as_deref().unwrap_or_default());
+    start_of(dht, &listen_of(&settings.listen, number), &states, number)
+}
+
 /// The session's eventfd, as a descriptor of our own.
 fn event_file(session: &Shared) -> io::Result<File> {
     // SAFETY: the descriptor belongs to `session`, which outlives this borrow.
@@ -146,7 +166,11 @@ fn obey(session: &Shared, way: Way, commands: &mpsc::Receiver<Command>, node: &N
             Command::Remove(key) => session.remove(key).or(Ok(())),
             Command::Apply(settings) => session.apply(&settings),
             Command::GetPeers(infohash) => session.get_peers(&infohash),
+            Command::Ask(requests) => session.ask(&requests),
+            Command::Ping(nodes) => session.ping(&nodes),
+            Command::PostLiveNodes(id) => session.post_live_nodes(&id),
             Command::PostDhtNodes => session.post_dht_nodes(),
+            Command::ReopenSockets => session.reopen_sockets(),
             Command::DhtState(reply) => {
                 let _ = reply.send(session.dht_state().ok());
                 Ok(())
@@ -175,6 +199,7 @@ async fn pump(
     node: &Node,
 ) -> io::Result<()> {
     let mut events: Vec<Event> = Vec::new();
+    let mut traffic = DhtTraffic::default();
     loop {
         let mut guard = ready.readable().await?;
         // The eventfd before the queue: what is pushed in between wakes us once more.
@@ -183,7 +208,10 @@ async fn pump(
         if let Ok(Err(error)) = read {
             return Err(error);
         }
-        session.drain(&mut events).map_err(io::Error::other)?;
+        session
+            .drain(&mut events, &mut traffic)
+            .map_err(io::Error::other)?;
+        node.observed(&std::mem::take(&mut traffic));
         for event in events.drain(..) {
             if event.kind == EventKind::Closed {
                 return Ok(());

@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::bridge::{Limits, Setting};
-use crate::torrent;
+use super::dht::identity::listen_of;
+use crate::torrent::{self, PeerAddr};
 
 /// Bits of libtorrent's `alert_mask`.
 const ALERT_ERROR: u32 = 1;
 const ALERT_TRACKER: u32 = 1 << 4;
 const ALERT_STATUS: u32 = 1 << 6;
 const ALERT_DHT: u32 = 1 << 10;
-const ALERT_DHT_OPERATION: u32 = 1 << 18;
 
 /// Everything a user can decide about the libtorrent arm. There is no default: a default session
 /// would talk to the world.
@@ -69,6 +69,39 @@ pub struct DhtSettings {
     pub bootstrap: Vec<String>,
     /// What [`Libtorrent::dht_state`](super::Libtorrent::dht_state) returned in an earlier run.
     pub state: Option<Vec<u8>>,
+    /// DHT nodes of ours, 1 to 255: each has a session of its own, with the next port and an id in
+    /// its own region of the key space. Where libtorrent knows its public address, BEP 42 derives the
+    /// ids from that, and they lie where they lie.
+    pub identities: u8,
+    /// Asks, and answers nobody (BEP 43): no other node keeps us in its table, nobody announces to
+    /// us, and nothing is observed.
+    pub read_only: bool,
+    /// Nodes known from earlier runs: asked where the routers are silent.
+    pub remembered: Vec<PeerAddr>,
+    /// Nodes in the routing table below which the DHT counts as degraded, and is bootstrapped again.
+    pub enough_nodes: u64,
+    /// How long nothing may come in before the DHT counts as failed. Half of it, and nodes are asked
+    /// whether they are there.
+    pub silence: Duration,
+    /// Queries of one source a second that are observed; more are a flood.
+    pub observed_per_source: u32,
+}
+
+impl DhtSettings {
+    /// One ordinary node that begins with these nodes, `HOST:PORT`.
+    #[must_use]
+    pub fn new(bootstrap: Vec<String>) -> Self {
+        Self {
+            bootstrap,
+            state: None,
+            identities: 1,
+            read_only: false,
+            remembered: Vec::new(),
+            enough_nodes: 8,
+            silence: Duration::from_secs(60),
+            observed_per_source: 20,
+        }
+    }
 }
 
 impl Settings {
@@ -122,6 +155,8 @@ pub(crate) enum Way {
     UtpMse,
     /// No way at all: this session asks trackers and dials nobody.
     Lookup,
+    /// No way at all: one more DHT node, from 1; the first one is that of the listening session.
+    Identity(u8),
 }
 
 impl From<torrent::Way> for Way {
@@ -154,9 +189,24 @@ impl Way {
         torrent::Way::new(torrent::Arm::Libtorrent, transport, self.is_encrypted())
     }
 
+    /// Which DHT node the session of this way has, if any.
+    pub(crate) fn identity(self) -> Option<usize> {
+        match self {
+            Self::Tcp => Some(0),
+            Self::Identity(number) => Some(number.into()),
+            _ => None,
+        }
+    }
+
     /// The bit of this way in a set of ways.
     pub(crate) fn bit(self) -> u8 {
-        1 << (self as u8)
+        match self {
+            Self::Tcp => 1,
+            Self::TcpMse => 1 << 1,
+            Self::Utp => 1 << 2,
+            Self::UtpMse => 1 << 3,
+            Self::Lookup | Self::Identity(_) => 0,
+        }
     }
 }
 
@@ -198,7 +248,7 @@ pub(crate) fn listen_interfaces(listen: &[SocketAddr]) -> Setting {
 /// torrent) and `dht` (the end of the bootstrap, and every query that comes in) are on only while
 /// something is waited for.
 pub(crate) fn alert_mask(sockets_pending: bool, bootstrap_pending: bool) -> Setting {
-    let mut mask = ALERT_ERROR | ALERT_TRACKER | ALERT_DHT_OPERATION;
+    let mut mask = ALERT_ERROR | ALERT_TRACKER;
     if sockets_pending {
         mask |= ALERT_STATUS;
     }
@@ -215,6 +265,7 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
     let backstop = |time: Duration| time.as_secs().saturating_add(3).min(3600);
     let listen = match way {
         Way::Tcp => settings.listen.clone(),
+        Way::Identity(number) => listen_of(&settings.listen, number),
         // These need no more than a socket of their own to send from, or to announce.
         _ => settings
             .listen
@@ -222,10 +273,7 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
             .map(|addr| SocketAddr::new(addr.ip(), 0))
             .collect(),
     };
-    let bootstrap = match &settings.dht {
-        Some(dht) if listens => dht.bootstrap.join(","),
-        _ => String::new(),
-    };
+    let dht = settings.dht.as_ref().filter(|_| way.identity().is_some());
     let mut all: Vec<Setting> = FIXED
         .iter()
         .map(|(name, value)| setting(name, value))
@@ -233,7 +281,7 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
     all.extend([
         listen_interfaces(&listen),
         match way {
-            Way::Tcp => alert_mask(true, settings.dht.is_some()),
+            Way::Tcp | Way::Identity(_) => alert_mask(true, dht.is_some()),
             Way::Lookup => setting("alert_mask", ALERT_ERROR | ALERT_TRACKER),
             _ => setting("alert_mask", ALERT_ERROR),
         },
@@ -252,7 +300,11 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
         setting("enable_natpmp", settings.port_mapping && listens),
         // Switched on when a UDP socket listens: a DHT that starts before loses its saved state.
         setting("enable_dht", false),
-        setting("dht_bootstrap_nodes", bootstrap),
+        setting(
+            "dht_bootstrap_nodes",
+            dht.map(|dht| dht.bootstrap.join(",")).unwrap_or_default(),
+        ),
+        setting("dht_read_only", dht.is_some_and(|dht| dht.read_only)),
         setting("dht_restrict_routing_ips", !settings.allow_local_peers),
         setting("dht_restrict_search_ips", !settings.allow_local_peers),
         setting("dht_prefer_verified_node_ids", !settings.allow_local_peers),
@@ -266,7 +318,7 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::libtorrent::bridge::ffi;
+    use crate::libtorrent::bridge::{DhtStart, ffi};
 
     const TABLE: &str = include_str!("../../docs/libtorrent-settings.md");
 
@@ -288,7 +340,14 @@ mod tests {
     #[test]
     fn the_table_names_the_settings_that_the_code_sets() {
         let documented: Vec<_> = rows().into_iter().map(|row| row.0).collect();
-        for way in [Way::Tcp, Way::TcpMse, Way::Utp, Way::UtpMse, Way::Lookup] {
+        for way in [
+            Way::Tcp,
+            Way::TcpMse,
+            Way::Utp,
+            Way::UtpMse,
+            Way::Lookup,
+            Way::Identity(1),
+        ] {
             let mut set: Vec<_> = session_settings(&Settings::loopback(), way)
                 .into_iter()
                 .map(|entry| entry.name)
@@ -323,7 +382,12 @@ mod tests {
             setting("enable_dht", "yes"),
         ] {
             let limits = Settings::loopback().limits();
-            let refused = ffi::open_session(std::slice::from_ref(&bad), &limits, true, &[]);
+            let refused = ffi::open_session(
+                std::slice::from_ref(&bad),
+                &limits,
+                true,
+                &DhtStart::default(),
+            );
             assert!(refused.is_err(), "{bad:?}");
         }
     }

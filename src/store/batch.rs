@@ -13,6 +13,7 @@ use diesel::result::Error as DieselError;
 
 use super::applied_batch::{self, BatchId};
 use super::connection::{Connection, Target, checkpoint, write_transaction};
+use super::writer::Work;
 use super::{
     Record, RecordResult, StoreError, failed_torrent, metadata_request, peer_group, peer_state,
     torrent_metadata, tracker_state, value,
@@ -125,6 +126,14 @@ impl Database {
                 }
                 _ => Ok(None),
             },
+        }
+    }
+
+    /// Runs statements that are no batch, in a transaction of their own.
+    pub(super) fn save(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        match self.transaction(&[], work) {
+            Ok(()) | Err(Failure::Applied) => Ok(()),
+            Err(Failure::Error(error)) => Err(error),
         }
     }
 

@@ -45,6 +45,13 @@ pub(super) struct Spill {
     journals: VecDeque<Journal>,
 }
 
+/// Where a file of this store is whose name ends with `suffix`: beside a SQLite file, and for a server in
+/// the user's directory for state.
+#[must_use]
+pub fn file_beside(url: &StoreUrl, suffix: &str) -> PathBuf {
+    Place::file(url, suffix)
+}
+
 /// Batches from the start of the first journal.
 pub(super) struct Group {
     /// In order.

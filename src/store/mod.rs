@@ -8,12 +8,15 @@ mod applied_batch;
 mod batch;
 mod blocklist;
 mod connection;
+mod crawl_session;
 mod database;
 #[cfg(test)]
 #[path = "../../tests/databases/mod.rs"]
 mod databases;
+mod dht_node_state;
 mod dictionary;
 mod error;
+mod examine;
 mod exchange;
 mod failed_torrent;
 mod integrity;
@@ -48,14 +51,19 @@ mod writer;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diesel::QueryResult;
 
 pub use self::applied_batch::BatchId;
 pub use self::blocklist::{BlockEntry, Blocked, MAX_SALT_BYTES, MAX_SALTS};
+pub use self::crawl_session::{CrawlSession, HEARTBEAT, SILENT_AFTER, SessionStatus};
 pub use self::database::{DataError, Database, Watch};
+pub use self::dht_node_state::DhtNode;
 pub use self::error::StoreError;
+pub use self::examine::Examined;
 pub use self::exchange::{Exported, Imported, Importer, Refused, Table, Taking, TorrentExport};
 pub use self::failed_torrent::{FailedFilter, FailedTorrent};
 pub use self::integrity::{Checked, Damage, Remedy};
@@ -74,6 +82,9 @@ use self::connection::{Connection, ReadPool, STATEMENT_TIMEOUT, Target, write_tr
 use self::writer::Writer;
 use crate::history::{Attempt, Group, GroupState, PeerState, TrackerState};
 use crate::torrent::{Infohash, PeerAddr};
+
+/// DHT nodes of one transaction: those who wait for a result are not held up for long.
+const NODES_AT_ONCE: usize = 1_000;
 
 /// How a store is opened. [`Default`] is right unless a measurement says otherwise.
 #[derive(Clone, Debug)]
@@ -451,6 +462,57 @@ impl Store {
     /// A record is stored also where this future is dropped after it was queued.
     pub async fn record(&self, record: Record) -> Result<(), StoreError> {
         self.writer.record(record).await
+    }
+
+    /// Makes or replaces the rows of these DHT nodes, and deletes those that were not seen for longest until
+    /// `keep` are left. Returns when it is committed. Written once, without a journal: what is not
+    /// stored now is stored the next time.
+    pub async fn save_dht_nodes(&self, nodes: Vec<DhtNode>, keep: u64) -> Result<(), StoreError> {
+        for chunk in nodes.chunks(NODES_AT_ONCE) {
+            let chunk = chunk.to_vec();
+            self.writer
+                .save(Box::new(move |connection| {
+                    dht_node_state::save(connection, &chunk)
+                }))
+                .await?;
+        }
+        let most = i64::try_from(NODES_AT_ONCE).unwrap_or(i64::MAX);
+        let left = Arc::new(AtomicBool::new(true));
+        while left.load(Ordering::Relaxed) {
+            let left = Arc::clone(&left);
+            self.writer
+                .save(Box::new(move |connection| {
+                    let pruned = dht_node_state::prune(connection, keep, most)?;
+                    left.store(pruned == NODES_AT_ONCE, Ordering::Relaxed);
+                    Ok(())
+                }))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` DHT nodes, the best first: those that answered the last time, of them those that
+    /// were seen last.
+    pub async fn dht_nodes(&self, limit: u32) -> Result<Vec<DhtNode>, StoreError> {
+        self.read(move |connection| dht_node_state::best(connection, limit))
+            .await
+    }
+
+    /// Makes or replaces the row of a run, and marks runs as failed whose processes have not been heard of
+    /// for [`SILENT_AFTER`]. Returns when it is committed. Written once, without a journal.
+    pub async fn save_session(&self, session: &CrawlSession) -> Result<(), StoreError> {
+        let session = session.clone();
+        self.writer
+            .save(Box::new(move |connection| {
+                crawl_session::save(connection, &session)
+            }))
+            .await
+    }
+
+    /// Up to `limit` runs, the latest first.
+    pub async fn sessions(&self, limit: u32) -> Result<Vec<CrawlSession>, StoreError> {
+        self.read(move |connection| crawl_session::latest(connection, limit))
+            .await
     }
 
     /// How the writer is: what waits, and why.

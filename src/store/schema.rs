@@ -163,6 +163,18 @@ diesel::table! {
         attempts -> BigInt,
         peers -> BigInt,
         peak_memory_kib -> Nullable<BigInt>,
+        heartbeat_at -> BigInt,
+        nodes -> BigInt,
+        queries -> BigInt,
+        answers -> BigInt,
+        samples -> BigInt,
+        discovered -> BigInt,
+        lookups -> BigInt,
+        peak_queries_per_minute -> BigInt,
+        peak_resolved_per_minute -> BigInt,
+        cpu_ms -> Nullable<BigInt>,
+        errors -> BigInt,
+        error_message -> Text,
     }
 }
 

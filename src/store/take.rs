@@ -210,7 +210,8 @@ pub(super) fn row(
             (new.last_seen_at > stored.last_seen_at).then(|| new.clone())
         }),
         Row::CrawlSession(row) => newer(connection, row.as_ref(), |stored, new| {
-            (new.ended_at > stored.ended_at).then(|| new.clone())
+            ((new.ended_at, new.heartbeat_at) > (stored.ended_at, stored.heartbeat_at))
+                .then(|| new.clone())
         }),
         Row::BlockedSalt(row) => salt(connection, row),
         Row::BlockedInfohash(row) => {

@@ -90,6 +90,18 @@ pub(super) fn own_check(connection: &mut Connection) -> QueryResult<Vec<String>>
     }
 }
 
+/// What a check found wrong that reads all pages once, and no more; `None` where there is none.
+pub(super) fn quick_check(connection: &mut Connection) -> QueryResult<Option<Vec<String>>> {
+    let Connection::Sqlite(sqlite) = connection else {
+        return Ok(None);
+    };
+    let said: Vec<Said> =
+        diesel::sql_query("SELECT quick_check AS said FROM pragma_quick_check LIMIT 5")
+            .load(sqlite)?;
+    let said = said.into_iter().map(|row| row.said);
+    Ok(Some(said.filter(|said| said != "ok").collect()))
+}
+
 /// How many bytes the data takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {

@@ -4,16 +4,20 @@
 //! SQLite and MySQL have `REPLACE`: the rows are whole and nothing refers to them, so it comes to the
 //! same as an update on conflict, which diesel would prepare anew for each row of SQLite.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
 use super::blocklist::{BlockedRow, SaltRow};
 use super::connection::Connection;
+use super::exchange::{NodeRow, SessionRow};
 use super::failed_torrent::FailedRow;
 use super::peer_group::GroupRow;
 use super::peer_state::PeerRow;
 use super::schema::{
-    blocked_infohash, blocked_salt, failed_torrent, peer_group, peer_state, tracker_state,
+    blocked_infohash, blocked_salt, crawl_session, dht_node_state, failed_torrent, peer_group,
+    peer_state, tracker_state,
 };
 use super::tracker_state::TrackerRow;
 
@@ -173,6 +177,54 @@ pub(super) fn tracker_state(connection: &mut Connection, row: &TrackerRow) -> Qu
 pub(super) fn peer_group(connection: &mut Connection, row: &GroupRow) -> QueryResult<()> {
     let key = (peer_group::kind, peer_group::name);
     replace!(connection, peer_group, key, row)
+}
+
+/// Makes or replaces the row of a run.
+pub(super) fn crawl_session(connection: &mut Connection, row: &SessionRow) -> QueryResult<()> {
+    replace!(connection, crawl_session, crawl_session::session_id, row)
+}
+
+/// Makes or replaces the rows of DHT nodes.
+pub(super) fn dht_node_state(connection: &mut Connection, rows: &[NodeRow]) -> QueryResult<()> {
+    match connection {
+        Connection::Sqlite(connection) => {
+            for row in rows {
+                diesel::replace_into(dht_node_state::table)
+                    .values(row)
+                    .execute(connection)?;
+            }
+        }
+        Connection::Mysql(connection) => {
+            diesel::replace_into(dht_node_state::table)
+                .values(rows)
+                .execute(connection)?;
+        }
+        Connection::Postgres(connection) => {
+            use dht_node_state as table;
+            // One statement may not meet a row twice.
+            let mut last: HashMap<(&str, i32), &NodeRow> = HashMap::new();
+            for row in rows {
+                last.insert((&row.node_ip, row.node_port), row);
+            }
+            diesel::insert_into(dht_node_state::table)
+                .values(last.into_values().collect::<Vec<_>>())
+                .on_conflict((table::node_ip, table::node_port))
+                .do_update()
+                .set((
+                    table::node_id.eq(excluded(table::node_id)),
+                    table::first_seen_at.eq(excluded(table::first_seen_at)),
+                    table::last_seen_at.eq(excluded(table::last_seen_at)),
+                    table::queries.eq(excluded(table::queries)),
+                    table::answers.eq(excluded(table::answers)),
+                    table::failures_in_a_row.eq(excluded(table::failures_in_a_row)),
+                    table::avg_rtt_ms.eq(excluded(table::avg_rtt_ms)),
+                    table::bep51_support.eq(excluded(table::bep51_support)),
+                    table::next_sample_at.eq(excluded(table::next_sample_at)),
+                ))
+                .execute(connection)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the rows of the blocklist that are not there yet. How many they were.

@@ -18,7 +18,7 @@ use super::applied_batch::BatchId;
 use super::batch::Database;
 use super::connection::Target;
 use super::journal::{Spill, SpillError};
-use super::writer::{Answer, BATCH, Command, Job, StoreHealth};
+use super::writer::{Answer, BATCH, Command, Job, Save, StoreHealth};
 use super::{Record, StoreError, StoreOptions, StoreUrl};
 
 /// The longest that the writer waits for the lock at once, so that it sees its own deadline.
@@ -93,9 +93,12 @@ impl Worker {
     }
 
     pub(super) fn run(&mut self, mut commands: mpsc::Receiver<Command>) {
-        while let Some(jobs) = self.collect(&mut commands) {
+        while let Some((jobs, saves)) = self.collect(&mut commands) {
             if !jobs.is_empty() {
                 self.settle(jobs);
+            }
+            for save in saves {
+                self.save(save);
             }
             self.replay(|| !commands.is_empty());
             self.tell_health();
@@ -103,9 +106,9 @@ impl Worker {
         self.finish();
     }
 
-    /// All records that wait. Empty where none came before the journal is to be read again; `None`
-    /// after the last one.
-    fn collect(&self, commands: &mut mpsc::Receiver<Command>) -> Option<Vec<Job>> {
+    /// All that waits: records, and what else is to be saved. Empty where nothing came before the
+    /// journal is to be read again; `None` after the last one.
+    fn collect(&self, commands: &mut mpsc::Receiver<Command>) -> Option<(Vec<Job>, Vec<Save>)> {
         let first = if self.spill.is_empty() {
             commands.blocking_recv()
         } else {
@@ -118,14 +121,15 @@ impl Worker {
                 .block_on(async { tokio::time::timeout(wait, commands.recv()).await });
             match received {
                 Ok(received) => received,
-                Err(_) => return Some(Vec::new()),
+                Err(_) => return Some((Vec::new(), Vec::new())),
             }
         };
-        let mut jobs = Vec::new();
+        let (mut jobs, mut saves) = (Vec::new(), Vec::new());
         let mut next = Some(first?);
         while let Some(command) = next.take() {
             match command {
                 Command::Write(job) => jobs.push(job),
+                Command::Save(save) => saves.push(save),
                 // What was sent before still comes.
                 Command::Close => commands.close(),
             }
@@ -133,7 +137,17 @@ impl Worker {
                 next = commands.try_recv().ok();
             }
         }
-        Some(jobs)
+        Some((jobs, saves))
+    }
+
+    /// Tries once; what comes of an outage is the business of those who write results.
+    fn save(&mut self, mut save: Save) {
+        let outage = self.outage.as_ref().filter(|_| !self.is_due());
+        let answer = match outage {
+            Some(outage) => Err(outage.error.clone()),
+            None => self.database.save(&mut save.work),
+        };
+        let _ = save.answer.send(answer);
     }
 
     /// Gets a batch into the database or into the journal, and answers it.

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use diesel::QueryResult;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Target;
+use super::connection::{Connection, Target};
 use super::worker::Worker;
 use super::{Record, RecordResult, StoreError, StoreOptions, StoreUrl};
 
@@ -32,8 +33,19 @@ pub(super) struct Job {
     _memory: OwnedSemaphorePermit,
 }
 
+/// Statements that are run in one transaction, each time from the start.
+pub(super) type Work = Box<dyn FnMut(&mut Connection) -> QueryResult<()> + Send>;
+
+/// What this process saves of its own state, now and then: it is tried once, since the next time it is
+/// saved anew, and goes into no journal.
+pub(super) struct Save {
+    pub(super) work: Work,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
 pub(super) enum Command {
     Write(Job),
+    Save(Save),
     Close,
 }
 
@@ -116,6 +128,17 @@ impl Writer {
             _memory: memory.await.map_err(|_| StoreError::Closed)?,
         };
         let sent = self.commands.send(Command::Write(job)).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Returns when the work is committed, or was not done.
+    pub(super) async fn save(&self, work: Work) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let sent = self
+            .commands
+            .send(Command::Save(Save { work, answer }))
+            .await;
         sent.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }

@@ -137,6 +137,20 @@ impl Query {
         }
     }
 
+    /// The point of the key space that is asked for, if there is one.
+    #[must_use]
+    pub fn target(&self) -> Option<NodeId> {
+        match self {
+            Self::FindNode { target }
+            | Self::SampleInfohashes { target }
+            | Self::Get { target } => Some(*target),
+            Self::GetPeers { infohash, .. } | Self::AnnouncePeer { infohash, .. } => {
+                Some(*infohash)
+            }
+            Self::Ping | Self::Put { .. } => None,
+        }
+    }
+
     /// The message, bencoded, without what the owner of the socket puts in: the transaction `t`, the
     /// kind `y` and our node id in `a`.
     #[must_use]
@@ -421,7 +435,7 @@ mod tests {
         let mut message =
             b"d1:rd2:id20:abcdefghij01234567898:intervali21600e3:numi7e7:samples".to_vec();
         message.extend(b"20000:");
-        message.extend([7; 20_000]);
+        message.extend(vec![7; 20_000]);
         message.extend(b"e1:y1:re");
         let answer = Answer::decode(&message).unwrap();
         assert_eq!((answer.interval, answer.num), (Some(21_600), Some(7)));

@@ -11,13 +11,27 @@ use super::{LOOPBACK, Process, Seeder, Torrent, free_port};
 impl Seeder {
     /// aria2, which takes peers by TCP only.
     pub(crate) fn aria2(torrent: &Torrent) -> Self {
+        Self::start_aria2(torrent, &["--enable-dht=false".to_owned()])
+    }
+
+    /// aria2 with its own DHT node, which starts from this one, and to which it announces itself.
+    pub(crate) fn aria2_in_dht(torrent: &Torrent, bootstrap: SocketAddr) -> Self {
+        let dht = [
+            "--enable-dht=true".to_owned(),
+            format!("--dht-listen-port={}", free_port()),
+            "--dht-file-path=dht.dat".to_owned(),
+            format!("--dht-entry-point={bootstrap}"),
+        ];
+        Self::start_aria2(torrent, &dht)
+    }
+
+    fn start_aria2(torrent: &Torrent, dht: &[String]) -> Self {
         let (peers, control) = (free_port(), free_port());
         let mut process = Process::start("aria2c", "aria2", directory(), |command| {
             command.args([
                 "--no-conf",
                 "--interface=127.0.0.1",
                 "--disable-ipv6=true",
-                "--enable-dht=false",
                 "--enable-dht6=false",
                 "--bt-enable-lpd=false",
                 "--enable-peer-exchange=false",
@@ -26,6 +40,7 @@ impl Seeder {
                 "--check-integrity=true",
                 "--seed-ratio=0.0",
             ]);
+            command.args(dht);
             command.arg(format!("--listen-port={peers}"));
             command.arg(format!("--rpc-listen-port={control}"));
             command.arg("--dir").arg(torrent.save_path());

@@ -111,7 +111,8 @@ impl Home {
              INSERT INTO dht_node_state VALUES
                  ('1.2.3.4', 6881, x'{id}', 1, {now_ms}, 5, 4, 0, 33.25, 1, 9);
              INSERT INTO crawl_session VALUES
-                 ('a', 'resolve', {now_ms}, NULL, 'running', 1, 0, 0, 0, 0, 0, NULL);
+                 ('a', 'crawl', {now_ms}, NULL, 'running', 1, 0, 0, 0, 0, 0, NULL,
+                  {now_ms}, 1, 2, 1, 3, 2, 1, 60, 1, 250, 1, 'é');
              INSERT INTO blocked_salt VALUES (x'00ff');
              INSERT INTO blocked_infohash VALUES (x'{id}', x'', 'a list', 7);
              INSERT INTO torrent_metadata (infohash, name, size, piece_length, pieces_count,

@@ -35,6 +35,7 @@ mod processes;
 mod questions;
 mod server_outage;
 mod servers;
+mod sessions;
 mod writing;
 
 use std::collections::HashSet;

@@ -1,251 +1,210 @@
-//! A DHT (BEP 5, IPv4) that knows itself: every node holds the nodes closest to it and some others.
-//! Answers `ping`, `find_node`, `get_peers`, `announce_peer` and `sample_infohashes` (BEP 51).
+//! A DHT (BEP 5, IPv4) of many nodes in one process, each on an address of its own. A node knows what
+//! a Kademlia node knows: some nodes of each distance, and all those next to it.
+//!
+//! Answers `ping`, `find_node`, `get_peers` with scrapes (BEP 33), `announce_peer` and
+//! `sample_infohashes` (BEP 51). A [`DhtMix`] says how many nodes are dead, slow or lie, and each node
+//! counts what it is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bloom;
+mod conduct;
+mod counters;
+mod key_space;
+mod node;
+
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use sha1::{Digest as _, Sha1};
 use tokio::net::UdpSocket;
-use tokio::time::sleep;
 
 use super::TestTorrent;
-use super::wire::{self, Random, Value};
+use super::wire::Random;
+pub use conduct::{Conduct, DhtMix, Lie};
+pub use counters::{NodeReport, Queries};
+use key_space::KeySpace;
+use node::{Common, Node};
 
 /// Nodes in an answer, and nodes that store an announce (BEP 5).
 const K: usize = 8;
+/// Nodes with one IP address each in a /24: 1 to 250.
+const PER_NET: usize = 250;
+
+/// What a DHT is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct DhtOptions {
+    /// How many nodes it has, 1 to 50,000.
+    pub nodes: usize,
+    /// How they behave.
+    pub mix: DhtMix,
+    /// The `interval` of BEP 51: a node's samples change when it is over. Zero: with each query.
+    pub interval: Duration,
+    /// The median time after which an honest node answers; a node's own is half of it to four times
+    /// as much.
+    pub latency: Duration,
+}
+
+impl Default for DhtOptions {
+    fn default() -> Self {
+        Self {
+            nodes: 100,
+            mix: DhtMix::HONEST,
+            interval: Duration::from_secs(10),
+            latency: Duration::ZERO,
+        }
+    }
+}
 
 /// The nodes of a DHT. They stop with the swarm.
 #[derive(Clone, Debug)]
 pub struct Dht {
-    /// Where to begin: some of the nodes.
+    /// Where to begin: some of the nodes that answer as they should.
     pub bootstrap: Vec<SocketAddr>,
-    nodes: Vec<Arc<Node>>,
-}
-
-#[derive(Debug)]
-struct Node {
-    id: [u8; 20],
-    addr: SocketAddr,
-    secret: u64,
-    stored: Mutex<BTreeMap<[u8; 20], BTreeSet<SocketAddr>>>,
-    queries: AtomicU64,
-    announces: AtomicU64,
+    /// Sorted by id.
+    nodes: Arc<[Arc<Node>]>,
+    space: Arc<KeySpace>,
+    common: Arc<Common>,
 }
 
 impl Dht {
-    /// Stores the peer at the 8 nodes closest to the torrent, as its own announces would.
+    /// Stores the peer, which has not all of it, at the 8 closest nodes that answer, as its own
+    /// announces would.
     pub fn announce(&self, torrent: &TestTorrent, peer: SocketAddr) {
         for id in torrent.wire_ids() {
-            for node in closest(&self.nodes, id, K) {
-                node.stored
-                    .lock()
-                    .unwrap()
-                    .entry(id)
-                    .or_default()
-                    .insert(peer);
-            }
+            self.announce_id(id, peer, false);
+        }
+    }
+
+    /// Stores a peer for an infohash of 20 bytes, as [`Dht::announce`] does; as a seed, or not
+    /// (BEP 33).
+    pub fn announce_id(&self, infohash: [u8; 20], peer: SocketAddr, seed: bool) {
+        let answers = |at: &usize| self.nodes[*at].conduct != Conduct::Dead;
+        for at in self.space.by_distance(infohash).filter(answers).take(K) {
+            self.nodes[at].store(infohash, peer, seed);
         }
     }
 
     /// The peers of this torrent that some node stores: announced here, or by clients.
     pub fn stored(&self, torrent: &TestTorrent) -> BTreeSet<SocketAddr> {
-        let mut peers = BTreeSet::new();
-        for id in torrent.wire_ids() {
-            for node in &self.nodes {
-                peers.extend(node.stored.lock().unwrap().get(&id).into_iter().flatten());
-            }
-        }
-        peers
+        let ids = torrent.wire_ids();
+        ids.iter().flat_map(|id| self.stored_id(*id)).collect()
+    }
+
+    /// The peers of this infohash that an honest node stores, be it slow.
+    pub fn stored_id(&self, infohash: [u8; 20]) -> BTreeSet<SocketAddr> {
+        let honest = self.nodes.iter().filter(|node| node.conduct.is_honest());
+        honest.flat_map(|node| node.stored(infohash)).collect()
     }
 
     /// How many queries all nodes have received.
     pub fn queries(&self) -> u64 {
-        self.nodes
-            .iter()
-            .map(|node| node.queries.load(Relaxed))
-            .sum()
+        self.nodes.iter().map(|n| n.counters.queries().all()).sum()
     }
 
     /// How many announces with a good token all nodes have received.
     pub fn announces(&self) -> u64 {
-        self.nodes
-            .iter()
-            .map(|node| node.announces.load(Relaxed))
-            .sum()
+        let accepted = |node: &Arc<Node>| node.counters.announces.load(Relaxed);
+        self.nodes.iter().map(accepted).sum()
     }
 
     /// The addresses of all nodes.
     pub fn addrs(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(|node| node.addr).collect()
     }
-}
 
-fn distance(a: [u8; 20], b: [u8; 20]) -> [u8; 20] {
-    std::array::from_fn(|at| a[at] ^ b[at])
-}
+    /// What each node is, and what it was asked until now.
+    pub fn reports(&self) -> Vec<NodeReport> {
+        self.nodes.iter().map(|node| node.report()).collect()
+    }
 
-fn closest(nodes: &[Arc<Node>], target: [u8; 20], count: usize) -> Vec<&Arc<Node>> {
-    let mut sorted: Vec<_> = nodes.iter().collect();
-    sorted.sort_by_key(|node| distance(node.id, target));
-    sorted.truncate(count);
-    sorted
+    /// How often a node was asked for samples before its `interval` was over since the last time.
+    pub fn sampled_too_soon(&self) -> usize {
+        let interval = self.common.interval;
+        let too_soon = |report: &NodeReport| {
+            let times = report.sampled_at.windows(2);
+            times.filter(|pair| pair[1] - pair[0] < interval).count()
+        };
+        let reports = self.reports();
+        let says_interval = reports
+            .iter()
+            .filter(|r| r.samples && r.conduct.is_honest());
+        says_interval.map(too_soon).sum()
+    }
+
+    /// As if the network were away: with `true` no node hears anything, until it is `false` again.
+    pub fn cut_off(&self, away: bool) {
+        self.common.away.store(away, Relaxed);
+    }
 }
 
 pub(super) async fn start(
-    count: usize,
+    options: DhtOptions,
     seed: u64,
 ) -> io::Result<(Dht, Vec<impl Future<Output = ()> + Send + 'static>)> {
+    let count = options.nodes;
     assert!(
-        (1..=250).contains(&count),
-        "a DHT has 1 to 250 nodes, not {count}"
+        (1..=50_000).contains(&count),
+        "a DHT has 1 to 50000 nodes, not {count}"
     );
     let mut random = Random::new(seed);
-    let mut sockets = Vec::new();
-    let mut nodes = Vec::new();
-    for number in 1..=u8::try_from(count).unwrap() {
-        // Clients that limit requests or routing table entries per IP see as many hosts as nodes.
-        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 1, number), 0)).await?;
-        nodes.push(Arc::new(Node {
-            id: random.id(),
-            addr: socket.local_addr()?,
-            secret: random.next(),
-            stored: Mutex::default(),
-            queries: AtomicU64::default(),
-            announces: AtomicU64::default(),
-        }));
+    let mut ids: Vec<[u8; 20]> = (0..count).map(|_| random.id()).collect();
+    ids.sort_unstable();
+    let space = Arc::new(KeySpace::new(ids));
+    let characters = options.mix.characters(count, &mut random);
+    let common = Arc::new(Common {
+        interval: options.interval,
+        started: std::time::Instant::now(),
+        away: AtomicBool::new(false),
+    });
+    let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(count);
+    let mut sockets = Vec::with_capacity(count);
+    for (number, (id, character)) in space.ids().iter().zip(characters).enumerate() {
+        let ip = match character.conduct {
+            Conduct::Liar(Lie::Crowd) => Ipv4Addr::new(127, 63, 0, 1),
+            // Clients that limit requests or routing table entries per IP see as many hosts as
+            // nodes. Neighbours in the key space are no neighbours here.
+            _ => address(number),
+        };
+        let socket = UdpSocket::bind((ip, 0)).await?;
+        nodes.push(Arc::new(Node::new(
+            *id,
+            socket.local_addr()?,
+            character,
+            options.latency,
+            random.next(),
+        )));
         sockets.push(socket);
     }
-    let mut tasks = Vec::new();
-    for (node, socket) in nodes.iter().zip(sockets) {
-        let mut known = closest(&nodes, node.id, K + 1);
-        known.remove(0);
-        let far = (0..2 * K).map(|_| &nodes[random.below(count)]);
-        known.extend(far.filter(|other| other.id != node.id));
-        known.sort_by_key(|other| other.id);
-        known.dedup_by_key(|other| other.id);
-        let known = known.into_iter().cloned().collect();
-        tasks.push(run(Arc::clone(node), known, socket));
+    let contacts: Vec<_> = nodes.iter().map(|node| (node.id, node.addr)).collect();
+    let mut tasks = Vec::with_capacity(count);
+    for (at, (node, socket)) in nodes.iter().zip(sockets).enumerate() {
+        let known = space.routing_table(at, K, &mut random);
+        let known = known.into_iter().map(|at| contacts[at]).collect();
+        let (node, common) = (Arc::clone(node), Arc::clone(&common));
+        tasks.push(node::run(node, known, common, socket));
     }
-    let bootstrap = nodes.iter().take(K).map(|node| node.addr).collect();
-    Ok((Dht { bootstrap, nodes }, tasks))
+    let honest = nodes.iter().filter(|node| node.conduct == Conduct::Honest);
+    let mut bootstrap: Vec<_> = honest.map(|node| node.addr).collect();
+    for at in 0..bootstrap.len().min(K) {
+        let rest = bootstrap.len() - at;
+        bootstrap.swap(at, at + random.below(rest));
+    }
+    bootstrap.truncate(K);
+    let dht = Dht {
+        bootstrap,
+        nodes: nodes.into(),
+        space,
+        common,
+    };
+    Ok((dht, tasks))
 }
 
-async fn run(node: Arc<Node>, known: Vec<Arc<Node>>, socket: UdpSocket) {
-    let mut buffer = vec![0; 4096];
-    loop {
-        // An error is an ICMP answer to an earlier packet, most likely.
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
-            sleep(Duration::from_millis(1)).await;
-            continue;
-        };
-        let Some((query, _)) = Value::decode(&buffer[..length]) else {
-            continue;
-        };
-        if query.string("y") != Some(b"q") {
-            continue;
-        }
-        let Some(transaction) = query.string("t") else {
-            continue;
-        };
-        node.queries.fetch_add(1, Relaxed);
-        let (kind, body) = match node.answer(&query, &known, from) {
-            Ok(body) => ("r", body),
-            Err((code, text)) => ("e", Value::List(vec![Value::Int(code), Value::bytes(text)])),
-        };
-        let reply = Value::dict([
-            (kind, body),
-            ("t", Value::bytes(transaction)),
-            ("y", Value::bytes(kind)),
-        ]);
-        let _ = socket.send_to(&reply.encode(), from).await;
-    }
-}
-
-impl Node {
-    fn answer(
-        &self,
-        query: &Value,
-        known: &[Arc<Self>],
-        from: SocketAddr,
-    ) -> Result<Value, (i64, &'static str)> {
-        const MISSING: (i64, &str) = (203, "missing or malformed argument");
-        let args = query.get("a").ok_or(MISSING)?;
-        let id_under = |key| <[u8; 20]>::try_from(args.string(key).unwrap_or(&[])).or(Err(MISSING));
-        id_under("id")?;
-        let nodes_near = |target| {
-            let near = closest(known, target, K);
-            let compact = near
-                .iter()
-                .map(|node| [&node.id[..], &wire::compact(node.addr)].concat());
-            Value::Bytes(compact.collect::<Vec<_>>().concat())
-        };
-        let mut reply = vec![("id", Value::bytes(self.id))];
-        match query.string("q").unwrap_or(&[]) {
-            b"ping" => {}
-            b"find_node" => reply.push(("nodes", nodes_near(id_under("target")?))),
-            b"get_peers" => {
-                let infohash = id_under("info_hash")?;
-                reply.push(("nodes", nodes_near(infohash)));
-                reply.push(("token", Value::Bytes(self.token(from))));
-                let stored = self.stored.lock().unwrap();
-                if let Some(peers) = stored.get(&infohash) {
-                    // 100 peers of 8 bytes fit a datagram with the rest.
-                    let values = peers
-                        .iter()
-                        .take(100)
-                        .map(|peer| Value::Bytes(wire::compact(*peer)));
-                    reply.push(("values", Value::List(values.collect())));
-                }
-            }
-            b"announce_peer" => {
-                let infohash = id_under("info_hash")?;
-                if args.string("token") != Some(&self.token(from)) {
-                    return Err((203, "wrong token"));
-                }
-                let port = match args.int("implied_port") {
-                    Some(1) => from.port(),
-                    _ => args
-                        .int("port")
-                        .and_then(|port| port.try_into().ok())
-                        .ok_or(MISSING)?,
-                };
-                let peer = SocketAddr::new(from.ip(), port);
-                self.announces.fetch_add(1, Relaxed);
-                self.stored
-                    .lock()
-                    .unwrap()
-                    .entry(infohash)
-                    .or_default()
-                    .insert(peer);
-            }
-            b"sample_infohashes" => {
-                reply.push(("nodes", nodes_near(id_under("target")?)));
-                let stored = self.stored.lock().unwrap();
-                let samples: Vec<u8> = stored.keys().take(20).flatten().copied().collect();
-                reply.push(("interval", Value::Int(10)));
-                reply.push(("num", Value::Int(i64::try_from(stored.len()).unwrap())));
-                reply.push(("samples", Value::Bytes(samples)));
-            }
-            _ => return Err((204, "method unknown")),
-        }
-        Ok(Value::dict(reply))
-    }
-
-    /// A token is good for the IP it was given to (BEP 5).
-    fn token(&self, from: SocketAddr) -> Vec<u8> {
-        let ip = match from {
-            SocketAddr::V4(from) => from.ip().octets(),
-            SocketAddr::V6(_) => [0; 4],
-        };
-        let hash = Sha1::new()
-            .chain_update(self.secret.to_le_bytes())
-            .chain_update(ip)
-            .finalize();
-        hash[..8].to_vec()
-    }
+/// An address in 127.64.0.0/10 for each number: nodes that follow each other are in other /24s.
+fn address(number: usize) -> Ipv4Addr {
+    let nets = 50_000 / PER_NET;
+    let (net, host) = (number % nets, number / nets + 1);
+    Ipv4Addr::new(127, 64, net.try_into().unwrap(), host.try_into().unwrap())
 }

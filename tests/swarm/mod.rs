@@ -40,7 +40,7 @@ use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
 pub use behaviour::{Behaviour, Mix};
-pub use dht::Dht;
+pub use dht::{Conduct, Dht, DhtMix, DhtOptions, Lie, NodeReport, Queries};
 pub use peer::Counters;
 pub use torrent::{Invalid, Kind, TestTorrent};
 
@@ -101,9 +101,15 @@ impl Swarm {
         peers.values().map(|peer| peer.counters()).sum()
     }
 
-    /// Starts a DHT of that many nodes (at most 250), each on an address of its own in 127.0.1.0/24.
+    /// Starts a DHT of that many nodes, all of them honest.
     pub async fn dht(&self, nodes: usize) -> Dht {
-        let (dht, tasks) = dht::start(nodes, self.next_seed()).await.unwrap();
+        let honest = DhtOptions::default();
+        self.dht_with(DhtOptions { nodes, ..honest }).await
+    }
+
+    /// Starts a DHT, each of its nodes on an address of its own in 127.64.0.0/16.
+    pub async fn dht_with(&self, options: DhtOptions) -> Dht {
+        let (dht, tasks) = dht::start(options, self.next_seed()).await.unwrap();
         for task in tasks {
             self.spawn(task);
         }

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use super::args::Args;
 use crate::cli::input::Place;
-use crate::cli::output::{Format, TorrentFiles};
+use crate::cli::keep::Keep;
+use crate::cli::output::Format;
 use crate::cli::progress::{Counts, Progress};
 use crate::cli::{Exit, say};
-use crate::engine::{Origin, Resolution, Resolved};
+use crate::engine::{Counters, Origin, Resolution};
 use crate::libtorrent::{DhtHealth, Health};
-use crate::torrent::{Infohash, Reason};
+use crate::store::CrawlSession;
+use crate::torrent::Reason;
 
 #[expect(
     clippy::struct_excessive_bools,
@@ -19,7 +21,7 @@ use crate::torrent::{Infohash, Reason};
 )]
 pub(super) struct Report {
     format: Format,
-    files: Option<TorrentFiles>,
+    keep: Keep,
     strict: bool,
     quiet: bool,
     progress: Progress,
@@ -27,11 +29,7 @@ pub(super) struct Report {
     counts: Counts,
     malformed: u64,
     reasons: BTreeMap<Reason, u64>,
-    /// Results that are neither in the store nor in a file that was asked for.
-    store_errors: u64,
-    has_store: bool,
-    file_errors: u64,
-    rescued: Option<TorrentFiles>,
+    from_store: u64,
     output_gone: bool,
     dht_silent: bool,
 }
@@ -40,17 +38,9 @@ impl Report {
     /// # Errors
     /// A sentence that says why `-o` can't be written to.
     pub(super) fn new(args: &Args) -> Result<Self, String> {
-        let files = args.out.as_deref().map(|out| {
-            TorrentFiles::create(out).map_err(|error| {
-                format!(
-                    "{} can't be written to: {error}; choose another -o",
-                    out.display()
-                )
-            })
-        });
         Ok(Self {
             format: args.format.unwrap_or_else(Format::for_stdout),
-            files: files.transpose()?,
+            keep: Keep::new(args.out.as_deref(), args.store.is_kept())?,
             strict: args.strict,
             quiet: args.quiet,
             progress: Progress::start(args.quiet),
@@ -58,10 +48,7 @@ impl Report {
             counts: Counts::default(),
             malformed: 0,
             reasons: BTreeMap::new(),
-            store_errors: 0,
-            has_store: args.store.is_kept(),
-            file_errors: 0,
-            rescued: None,
+            from_store: 0,
             output_gone: false,
             dht_silent: false,
         })
@@ -80,15 +67,7 @@ impl Report {
     /// Writes a result; gives back its line.
     pub(super) fn result(&mut self, resolution: &Resolution) -> io::Result<Box<str>> {
         self.count(resolution);
-        if let Ok(resolved) = &resolution.result {
-            self.keep(
-                resolution.infohash,
-                resolved,
-                resolution.store_error.as_deref(),
-            );
-        } else if let Some(error) = &resolution.store_error {
-            self.store_error(error);
-        }
+        self.keep.result(resolution);
         let line = self.format.line(resolution).into_boxed_str();
         self.format.print(&line)?;
         self.progress.update(self.counts);
@@ -97,12 +76,33 @@ impl Report {
 
     fn count(&mut self, resolution: &Resolution) {
         match &resolution.result {
-            Ok(_) => self.counts.resolved += 1,
+            Ok(resolved) => {
+                self.counts.resolved += 1;
+                self.from_store += u64::from(matches!(resolved.origin, Origin::Store));
+            }
             Err(unresolved) => {
                 self.counts.failed += 1;
                 *self.reasons.entry(unresolved.failure.reason).or_default() += 1;
             }
         }
+    }
+
+    /// Notes in the row of this run how far it is.
+    pub(super) fn note(&self, row: &mut CrawlSession, engine: Counters) {
+        row.requested = self.counts.wanted;
+        row.resolved = self.counts.resolved;
+        row.failed = self.counts.failed;
+        row.from_store = self.from_store;
+        row.lookups = engine.lookups;
+        row.peers = engine.peers;
+        row.attempts = engine.attempts;
+        row.errors = self.unkept();
+        row.error_message.clone_from(&self.keep.last_error);
+    }
+
+    /// Results that are not kept where they should be.
+    fn unkept(&self) -> u64 {
+        self.keep.store_errors + self.keep.file_errors
     }
 
     /// The result of a hash that was asked for again.
@@ -114,65 +114,6 @@ impl Report {
         }
         self.progress.update(self.counts);
         self.format.print(line)
-    }
-
-    /// Sees to it that a result is kept somewhere: in the store, and in the file asked for; where
-    /// both fail, in a directory of its own.
-    fn keep(&mut self, infohash: Infohash, resolved: &Resolved, store_error: Option<&str>) {
-        let mut kept = self.has_store && store_error.is_none();
-        let mut unwritten = false;
-        if let Some(files) = &self.files {
-            match files.write(infohash, resolved) {
-                Ok(_) => kept = true,
-                Err(error) => {
-                    unwritten = true;
-                    self.file_errors += 1;
-                    if self.file_errors == 1 {
-                        say(format_args!("{infohash}.torrent can't be written: {error}"));
-                    }
-                }
-            }
-        }
-        if let Some(error) = store_error {
-            self.store_error(error);
-        }
-        // Without a store and without -o, nobody asked for it to be kept.
-        let wanted = unwritten || store_error.is_some();
-        if wanted && !kept && !matches!(resolved.origin, Origin::Store) {
-            self.rescue(infohash, resolved);
-        }
-    }
-
-    fn store_error(&mut self, error: &str) {
-        self.store_errors += 1;
-        if self.store_errors == 1 {
-            say(format_args!("results can't be stored: {error}"));
-        }
-    }
-
-    /// The last resort for what was fetched: a directory beside us, or for temporary files.
-    fn rescue(&mut self, infohash: Infohash, resolved: &Resolved) {
-        let name = format!("metafetch-rescued-{}", std::process::id());
-        if self.rescued.is_none() {
-            let places = [".".into(), std::env::temp_dir()];
-            self.rescued = places.iter().find_map(|place: &std::path::PathBuf| {
-                let files = TorrentFiles::create(&place.join(&name)).ok()?;
-                say(format_args!(
-                    "what can't be stored is kept in {}",
-                    place.join(&name).display()
-                ));
-                Some(files)
-            });
-        }
-        let written = self
-            .rescued
-            .as_ref()
-            .map(|files| files.write(infohash, resolved));
-        if !matches!(written, Some(Ok(_))) {
-            say(format_args!(
-                "{infohash} was resolved, and can be kept nowhere: free some disk space"
-            ));
-        }
     }
 
     pub(super) async fn line_due(&mut self) {
@@ -201,7 +142,7 @@ impl Report {
 
     /// Remembers that the DHT never answered: with that, `no_peers` says little.
     pub(super) fn note_health(&mut self, health: &Health) {
-        self.dht_silent = !matches!(health.dht, DhtHealth::Off | DhtHealth::Ready { .. });
+        self.dht_silent = matches!(health.dht, DhtHealth::Starting | DhtHealth::Failed(_));
     }
 
     /// The summary and the exit code.
@@ -230,7 +171,7 @@ impl Report {
                 "interrupted: what was resolved is kept; the same command goes on"
             ));
             Exit::Interrupted
-        } else if self.output_gone || self.store_errors > 0 || self.file_errors > 0 || lost > 0 {
+        } else if self.output_gone || self.unkept() > 0 || lost > 0 {
             Exit::Failed
         } else if self.malformed > 0 && (self.strict || self.counts.wanted == 0) {
             Exit::Usage
@@ -258,8 +199,8 @@ impl Report {
         }
         let further = [
             (self.malformed, "malformed"),
-            (self.store_errors, "not stored"),
-            (self.file_errors, "not written"),
+            (self.keep.store_errors, "not stored"),
+            (self.keep.file_errors, "not written"),
         ];
         let further = further.iter().filter(|(count, _)| *count > 0);
         summary.extend(further.map(|(count, what)| format!("{count} {what}")));

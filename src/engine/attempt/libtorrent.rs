@@ -187,6 +187,7 @@ impl Work<'_> {
         match event {
             FetchEvent::Peer { addr, source } => {
                 if self.peers.add(addr, source) {
+                    self.stations.counters.peers.add(1);
                     self.explain(format_args!("{addr} from {}", source.as_str()));
                     self.unread.push(addr);
                     // Until the store has been asked, by what is known of its like.

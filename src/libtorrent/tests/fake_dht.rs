@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::UdpSocket;
 
@@ -9,21 +10,44 @@ use crate::torrent::PeerAddr;
 
 /// Starts nodes, and returns the address of one to begin with.
 pub(super) async fn start(count: u8, hash: [u8; 20], peer: PeerAddr) -> String {
+    let silent = Arc::new(AtomicBool::new(false));
+    let nodes = start_at("", count, hash, peer, silent).await;
+    nodes[0].to_string()
+}
+
+/// Starts nodes, the first one at `first` where that is not empty, that are silent while `silent` is
+/// set. Returns their addresses.
+pub(super) async fn start_at(
+    first: &str,
+    count: u8,
+    hash: [u8; 20],
+    peer: PeerAddr,
+    silent: Arc<AtomicBool>,
+) -> Vec<PeerAddr> {
     let mut sockets = Vec::new();
     let mut nodes = Vec::new();
+    let mut addrs = Vec::new();
     for number in 0..count {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = match first {
+            first if number == 0 && !first.is_empty() => first,
+            _ => "127.0.0.1:0",
+        };
+        let socket = UdpSocket::bind(at).await.unwrap();
+        let addr = socket.local_addr().unwrap().into();
         nodes.extend([number.wrapping_mul(40); 20]);
-        nodes.extend(compact(socket.local_addr().unwrap().into()));
+        nodes.extend(compact(addr));
         sockets.push(socket);
+        addrs.push(addr);
     }
-    let entry = sockets[0].local_addr().unwrap().to_string();
     let nodes = Arc::new(nodes);
     for (socket, number) in sockets.into_iter().zip(0_u8..) {
-        let nodes = Arc::clone(&nodes);
+        let (nodes, silent) = (Arc::clone(&nodes), Arc::clone(&silent));
         tokio::spawn(async move {
             let mut buffer = [0; 1500];
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                if silent.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let id = [number.wrapping_mul(40); 20];
                 if let Some(reply) = answer(&buffer[..length], &id, &nodes, &hash, peer) {
                     let _ = socket.send_to(&reply, from).await;
@@ -31,7 +55,7 @@ pub(super) async fn start(count: u8, hash: [u8; 20], peer: PeerAddr) -> String {
             }
         });
     }
-    entry
+    addrs
 }
 
 fn answer(query: &[u8], id: &[u8], nodes: &[u8], hash: &[u8], peer: PeerAddr) -> Option<Vec<u8>> {

@@ -1,5 +1,6 @@
 //! The arm against real sockets on 127.0.0.1.
 
+mod dht;
 mod fake_dht;
 mod fake_peer;
 mod fetching;

@@ -88,10 +88,7 @@ async fn a_taken_port_is_reported_once_and_worked_around() {
     let arm = Libtorrent::open(&Settings {
         listen: vec![addr],
         incoming: true,
-        dht: Some(DhtSettings {
-            bootstrap: vec!["127.0.0.1:1".to_owned()],
-            state: None,
-        }),
+        dht: Some(DhtSettings::new(vec!["127.0.0.1:1".to_owned()])),
         ..settings()
     })
     .unwrap();
@@ -220,8 +217,9 @@ async fn a_lookup_asks_trackers_and_dials_nobody() {
 async fn dht_arm(bootstrap: &str, state: Option<Vec<u8>>) -> Libtorrent {
     let arm = Libtorrent::open(&Settings {
         dht: Some(DhtSettings {
-            bootstrap: vec![bootstrap.to_owned()],
             state,
+            enough_nodes: 1,
+            ..DhtSettings::new(vec![bootstrap.to_owned()])
         }),
         ..settings()
     })
@@ -231,7 +229,7 @@ async fn dht_arm(bootstrap: &str, state: Option<Vec<u8>>) -> Libtorrent {
 }
 
 #[tokio::test]
-async fn peers_are_looked_up_in_the_dht_without_a_torrent() {
+async fn the_nodes_of_the_dht_are_saved() {
     let (hash, peer) = ([0x3c; 20], "127.0.0.1:4242".parse().unwrap());
     let entry = fake_dht::start(5, hash, peer).await;
     let within = Duration::from_secs(10);
@@ -239,20 +237,8 @@ async fn peers_are_looked_up_in_the_dht_without_a_torrent() {
     assert!(arm.dht_ready(within).await);
     until(&arm, |health| matches!(health.dht, DhtHealth::Ready { .. })).await;
 
-    let (mut one, mut other) = (arm.get_peers(hash), arm.get_peers(hash));
-    for lookup in [&mut one, &mut other] {
-        let peers = tokio::time::timeout(within, lookup.next()).await.unwrap();
-        assert_eq!(peers, Some(vec![peer]));
-    }
-    // One that joins later is told what is known.
-    let mut late = arm.get_peers(hash);
-    assert_eq!(late.next().await, Some(vec![peer]));
-    let mut off = Libtorrent::open(&settings()).unwrap().get_peers(hash);
-    assert_eq!(off.next().await, None);
-
     let state = arm.dht_state().await.unwrap();
     arm.shutdown().await;
-    while one.next().await.is_some() {}
     let again = dht_arm("127.0.0.1:1", Some(state)).await;
     assert!(again.dht_ready(within).await, "the saved nodes are lost");
 }

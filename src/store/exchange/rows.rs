@@ -192,9 +192,18 @@ pub(in crate::store) struct NodeRow {
 
 /// A run.
 #[derive(
-    Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, Serialize, Deserialize,
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Queryable,
+    Selectable,
+    Insertable,
+    AsChangeset,
+    Serialize,
+    Deserialize,
 )]
-#[diesel(table_name = crawl_session)]
+#[diesel(table_name = crawl_session, primary_key(session_id), treat_none_as_null = true)]
 pub(in crate::store) struct SessionRow {
     pub(in crate::store) session_id: String,
     pub(in crate::store) command: String,
@@ -208,6 +217,31 @@ pub(in crate::store) struct SessionRow {
     pub(in crate::store) attempts: i64,
     pub(in crate::store) peers: i64,
     pub(in crate::store) peak_memory_kib: Option<i64>,
+    // Exports from before these columns have none of them.
+    #[serde(default)]
+    pub(in crate::store) heartbeat_at: i64,
+    #[serde(default)]
+    pub(in crate::store) nodes: i64,
+    #[serde(default)]
+    pub(in crate::store) queries: i64,
+    #[serde(default)]
+    pub(in crate::store) answers: i64,
+    #[serde(default)]
+    pub(in crate::store) samples: i64,
+    #[serde(default)]
+    pub(in crate::store) discovered: i64,
+    #[serde(default)]
+    pub(in crate::store) lookups: i64,
+    #[serde(default)]
+    pub(in crate::store) peak_queries_per_minute: i64,
+    #[serde(default)]
+    pub(in crate::store) peak_resolved_per_minute: i64,
+    #[serde(default)]
+    pub(in crate::store) cpu_ms: Option<i64>,
+    #[serde(default)]
+    pub(in crate::store) errors: i64,
+    #[serde(default)]
+    pub(in crate::store) error_message: String,
 }
 
 /// A blocked hash.

@@ -278,6 +278,7 @@ impl Sound for SessionRow {
         }
         text("session_id", &self.session_id, SESSION_ID_CHARS)?;
         text("command", &self.command, COMMAND_CHARS)?;
+        text("error_message", &self.error_message, DETAIL_CHARS)?;
         no_negatives(&[
             ("requested", self.requested),
             ("resolved", self.resolved),
@@ -285,6 +286,15 @@ impl Sound for SessionRow {
             ("from_store", self.from_store),
             ("attempts", self.attempts),
             ("peers", self.peers),
+            ("nodes", self.nodes),
+            ("queries", self.queries),
+            ("answers", self.answers),
+            ("samples", self.samples),
+            ("discovered", self.discovered),
+            ("lookups", self.lookups),
+            ("peak_queries_per_minute", self.peak_queries_per_minute),
+            ("peak_resolved_per_minute", self.peak_resolved_per_minute),
+            ("errors", self.errors),
         ])
     }
 }

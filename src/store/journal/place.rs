@@ -27,6 +27,18 @@ impl Place {
     /// Beside the file of a SQLite database, otherwise in the user's directory for state; or in the
     /// directory given. Outside of the database's own directory, the name has a hash of where that is.
     pub(super) fn of(url: &StoreUrl, directory: Option<&Path>) -> Self {
+        let mut place = Self::named_after(url, directory);
+        place.stem.push_str(INFIX);
+        place
+    }
+
+    /// Where a file of this store is whose name ends with `suffix`.
+    pub(super) fn file(url: &StoreUrl, suffix: &str) -> PathBuf {
+        let place = Self::named_after(url, None);
+        place.directory.join(format!("{}{suffix}", place.stem))
+    }
+
+    fn named_after(url: &StoreUrl, directory: Option<&Path>) -> Self {
         let path = match url {
             StoreUrl::Sqlite(path) => path,
             server => return Self::elsewhere(&server.to_string(), directory),
@@ -38,7 +50,7 @@ impl Place {
         match (directory, path.parent()) {
             (None, Some(beside)) => Self {
                 directory: beside.to_owned(),
-                stem: format!("{name}{INFIX}"),
+                stem: name.into_owned(),
             },
             _ => Self::elsewhere(&path.to_string_lossy(), directory),
         }
@@ -66,7 +78,7 @@ impl Place {
         Self {
             directory: directory.map_or_else(of_user, Path::to_owned),
             stem: format!(
-                "{}-{}{INFIX}",
+                "{}-{}",
                 readable.get(end..).unwrap_or_default(),
                 hash.get(..12).unwrap_or_default()
             ),

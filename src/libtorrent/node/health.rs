@@ -1,0 +1,167 @@
+//! How the arm is: its sockets, and its DHT nodes.
+
+use std::net::SocketAddr;
+
+use tokio::time::Instant;
+
+use super::Node;
+use crate::libtorrent::dht::identity::{Identity, Trouble};
+use crate::libtorrent::lock;
+
+/// How the arm is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// TCP endpoints we listen at.
+    pub tcp: Vec<SocketAddr>,
+    /// UDP endpoints we listen at; the DHT and uTP share them.
+    pub udp: Vec<SocketAddr>,
+    /// Endpoints that could not be listened at, each once, with the reason and what was done.
+    pub listen_errors: Vec<String>,
+    /// The DHT node.
+    pub dht: DhtHealth,
+    /// How often libtorrent has said that it dropped alerts.
+    pub alerts_dropped: u64,
+    /// Fetches in flight.
+    pub torrents: usize,
+}
+
+/// How the DHT node is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DhtHealth {
+    /// It was not asked for.
+    #[default]
+    Off,
+    /// It knows no other node yet.
+    Starting,
+    /// It works.
+    Ready {
+        /// Nodes in the routing table.
+        nodes: u64,
+    },
+    /// It works, but not as well as it should. It is being seen to.
+    Degraded {
+        /// Nodes in the routing table.
+        nodes: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It can't work, for now. It is tried again and again.
+    Failed(String),
+}
+
+impl DhtHealth {
+    /// Whether it knows nodes that answer.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        matches!(self, Self::Ready { .. } | Self::Degraded { .. })
+    }
+}
+
+impl Node {
+    /// What is wrong with the DHT node of this identity. What is new is logged, once.
+    pub(crate) fn dht_trouble(&self, at: usize) -> Option<Trouble> {
+        let dht = self.settings.dht.as_ref()?;
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        let identity = state.identities.get(at)?;
+        let trouble = identity.trouble(dht, Instant::now());
+        let is_new = !identity.tried && trouble == Some(Trouble::NoNodes);
+        let word = (trouble.as_ref().filter(|_| !is_new))
+            .and_then(|trouble| self.word_of(trouble, identity));
+        if let Some(said) = state.said.get_mut(at) {
+            let kind = |word: &Option<String>| word.as_ref().map(|word| kind_of(word).to_owned());
+            if kind(said) != kind(&word) {
+                match &word {
+                    Some(word) if matches!(trouble, Some(Trouble::FewNodes(_))) => {
+                        tracing::info!(identity = at, "the DHT: {word}");
+                    }
+                    Some(word) => tracing::warn!(identity = at, "the DHT: {word}"),
+                    None if is_new => {}
+                    None => {
+                        let nodes = identity.nodes;
+                        tracing::info!(identity = at, nodes, "the DHT works again");
+                    }
+                }
+                *said = word;
+            }
+        }
+        trouble
+    }
+
+    /// What is said of a trouble; nothing of one that may be chance.
+    fn word_of(&self, trouble: &Trouble, identity: &Identity) -> Option<String> {
+        let routers = || {
+            let dht = self.settings.dht.as_ref();
+            match dht.map(|dht| dht.bootstrap.as_slice()).unwrap_or_default() {
+                [] => "no router is configured".to_owned(),
+                routers => format!("asked {}", routers.join(", ")),
+            }
+        };
+        match trouble {
+            Trouble::NoSocket(why) => Some(format!("no UDP socket: {why}")),
+            Trouble::NoNodes => Some(match &identity.error {
+                Some(error) => format!("no node answers ({error}); {}", routers()),
+                None => format!("no node answers; {}", routers()),
+            }),
+            Trouble::Silent(seconds) => Some(format!(
+                "nothing has come in: for {seconds} s; is the network away?"
+            )),
+            Trouble::FewNodes(nodes) => Some(format!("too few nodes: {nodes}; {}", routers())),
+            Trouble::Quiet => None,
+        }
+    }
+
+    pub(crate) fn health(&self, torrents: usize) -> Health {
+        let state = lock(&self.state);
+        let each = |list: fn(&Identity) -> &Vec<SocketAddr>| {
+            (state.identities.iter().flat_map(list).copied()).collect()
+        };
+        Health {
+            tcp: each(|identity| &identity.tcp),
+            udp: each(|identity| &identity.udp),
+            listen_errors: (state.identities.iter())
+                .flat_map(|identity| identity.listen_errors.iter().cloned())
+                .collect(),
+            dht: self.dht_health(&state.identities),
+            alerts_dropped: state.alerts_dropped,
+            torrents,
+        }
+    }
+
+    /// The DHT works where one identity does; what is wrong with another one degrades it.
+    fn dht_health(&self, identities: &[Identity]) -> DhtHealth {
+        let Some(dht) = &self.settings.dht else {
+            return DhtHealth::Off;
+        };
+        let now = Instant::now();
+        let mut working = 0;
+        let mut wrong = None;
+        let mut starting = false;
+        for identity in identities {
+            let trouble = identity.trouble(dht, now);
+            let works = matches!(trouble, None | Some(Trouble::Quiet | Trouble::FewNodes(_)));
+            working += if works { identity.nodes } else { 0 };
+            match &trouble {
+                Some(Trouble::NoNodes) if !identity.tried => starting = true,
+                Some(trouble) => wrong = wrong.or_else(|| self.word_of(trouble, identity)),
+                // No socket yet, or no node: but not for long.
+                None => match &identity.error {
+                    Some(error) if identity.nodes == 0 => wrong = wrong.or(Some(error.clone())),
+                    _ => starting |= identity.nodes == 0,
+                },
+            }
+        }
+        match (working, wrong) {
+            (0, _) if starting => DhtHealth::Starting,
+            (0, Some(reason)) => DhtHealth::Failed(reason),
+            (0, None) => DhtHealth::Starting,
+            (nodes, Some(reason)) => DhtHealth::Degraded { nodes, reason },
+            (nodes, None) => DhtHealth::Ready { nodes },
+        }
+    }
+}
+
+/// The part of a word on the DHT's health that does not change from one look to the next.
+fn kind_of(word: &str) -> &str {
+    word.split(':').next().unwrap_or(word)
+}
