@@ -43,8 +43,9 @@ constexpr int max_answers = 64;
 class Swarm {
   public:
     Swarm(std::uint64_t key, lt::info_hash_t const& hashes, Limits const& peer_limits,
-          std::shared_ptr<EventQueue> event_queue)
-        : limits(peer_limits), m_key(key), m_hashes(hashes), m_queue(std::move(event_queue)) {}
+          bool is_anonymous, std::shared_ptr<EventQueue> event_queue)
+        : limits(peer_limits), anonymous(is_anonymous), m_key(key), m_hashes(hashes),
+          m_queue(std::move(event_queue)) {}
 
     Event event(EventKind kind) const { return make_event(kind, m_key); }
     void push(Event event) const { m_queue->push(std::move(event)); }
@@ -62,6 +63,7 @@ class Swarm {
     }
 
     Limits const limits;
+    bool const anonymous;
     /// Endpoints that have had their verdict.
     std::set<lt::tcp::endpoint> judged;
     /// Endpoints that were reported to Rust.
@@ -74,6 +76,17 @@ class Swarm {
     lt::info_hash_t m_hashes;
     std::shared_ptr<EventQueue> m_queue;
 };
+
+/// Takes out of an extension handshake what tells the client or an address, and leaves that PEX is spoken.
+/// In place: libtorrent holds references into the dictionary while it asks its plugins.
+void remove_marks(lt::entry& handshake) {
+    auto keep = [](lt::entry::dictionary_type& dict, lt::string_view wanted) {
+        for (auto it = dict.begin(); it != dict.end();)
+            it = it->first == wanted ? std::next(it) : dict.erase(it);
+    };
+    keep(handshake.dict(), "m");
+    keep(handshake["m"].dict(), "ut_pex");
+}
 
 /// One connection.
 class PeerPlugin final : public lt::peer_plugin {
@@ -102,6 +115,9 @@ class PeerPlugin final : public lt::peer_plugin {
     lt::string_view type() const override { return "metafetch_ut_metadata"; }
 
     void add_handshake(lt::entry& handshake) override {
+        // What libtorrent itself has to say is in it by now; other plugins may add theirs before or after.
+        if (m_swarm->anonymous)
+            remove_marks(handshake);
         handshake["m"]["ut_metadata"] = our_message_id;
     }
 
@@ -387,8 +403,8 @@ class MetadataPlugin final : public lt::torrent_plugin {
 
 std::function<std::shared_ptr<lt::torrent_plugin>(lt::torrent_handle const&, lt::client_data_t)>
 metadata_plugin(std::uint64_t key, lt::info_hash_t const& hashes, Limits const& limits,
-                bool has_trackers, std::shared_ptr<EventQueue> queue) {
-    auto swarm = std::make_shared<Swarm>(key, hashes, limits, std::move(queue));
+                bool has_trackers, bool anonymous, std::shared_ptr<EventQueue> queue) {
+    auto swarm = std::make_shared<Swarm>(key, hashes, limits, anonymous, std::move(queue));
     return [swarm, has_trackers](lt::torrent_handle const&, lt::client_data_t) {
         return std::make_shared<MetadataPlugin>(swarm, has_trackers);
     };

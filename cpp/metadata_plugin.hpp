@@ -13,9 +13,9 @@ class EventQueue;
 struct Limits;
 
 /// What makes the plugin of one torrent. `has_trackers`: a pause that is only meant to dial at once
-/// must not reach the trackers.
+/// must not reach the trackers. `anonymous`: extension handshakes hold the ids of messages alone.
 std::function<std::shared_ptr<lt::torrent_plugin>(lt::torrent_handle const&, lt::client_data_t)>
 metadata_plugin(std::uint64_t key, lt::info_hash_t const& hashes, Limits const& limits,
-                bool has_trackers, std::shared_ptr<EventQueue> queue);
+                bool has_trackers, bool anonymous, std::shared_ptr<EventQueue> queue);
 
 } // namespace metafetch

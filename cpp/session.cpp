@@ -211,7 +211,8 @@ void Session::add(Torrent const& torrent) const {
     params.userdata =
         lt::client_data_t(reinterpret_cast<TorrentKey*>(static_cast<std::uintptr_t>(torrent.key)));
     params.extensions.push_back(metadata_plugin(torrent.key, params.info_hashes, m_state->limits,
-                                                !params.trackers.empty(), m_state->queue));
+                                                !params.trackers.empty(), torrent.anonymous,
+                                                m_state->queue));
     if (torrent.pex)
         params.extensions.push_back(&lt::create_ut_pex_plugin);
 

@@ -11,9 +11,10 @@
 //! |---|---|---|
 //! | [`torrent`] | the terms of the field: infohash, peer, magnet, metainfo, outcome | nobody |
 //! | [`wire`] | bytes only, no I/O: bencode, handshake, messages, `ut_metadata` | nobody |
-//! | [`direct`] | the direct arm: our own BEP 9 client over TCP | `torrent`, `wire` |
+//! | [`proxy`] | the SOCKS5 proxy that everything goes through, where there is one | `torrent` |
+//! | [`direct`] | the direct arm: our own BEP 9 client over TCP | `torrent`, `wire`, `proxy` |
 //! | [`discovery`] | where peers come from, as one stream per hash; the DHT, borrowed | `torrent`, `wire` |
-//! | [`libtorrent`] | the libtorrent arm: the session behind a cxx bridge, and the DHT node | `torrent`, `wire`, what [`discovery::dht`] asks of its owner |
+//! | [`libtorrent`] | the libtorrent arm: the session behind a cxx bridge, and the DHT node | `torrent`, `wire`, `proxy`, what [`discovery::dht`] asks of its owner |
 //! | [`history`] | what is known of peers: facts, decay, score | `torrent` |
 //! | [`store`] | diesel: schema, one file per table, one batching writer | `torrent`, `history` |
 //! | [`engine`] | the stations, and which arm goes first | all of the above |
@@ -25,6 +26,7 @@ pub mod discovery;
 pub mod engine;
 pub mod history;
 pub mod libtorrent;
+pub mod proxy;
 pub mod store;
 pub mod torrent;
 pub mod wire;

@@ -53,6 +53,7 @@ pub(super) async fn run(args: Args) -> Exit {
 
 /// Everything that can be wrong before the first packet is found out here.
 async fn start(args: Args) -> Result<(Run, Signals), Stop> {
+    let proxy = args.engine.proxy()?;
     let keep = Keep::new(args.out.as_deref(), args.store.is_kept())
         .map_err(|error| Stop::new(Exit::Failed, error))?;
     let store = args.store.open()?;
@@ -75,7 +76,7 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
     let (format, quiet, every) = (args.format, args.quiet, args.every);
     let mut dht = args.engine.network.dht(memory.dht_state());
     dht.remembered = nodes.iter().map(|node| node.addr).take(FEW_NODES).collect();
-    let options = args.engine.options(Some(dht));
+    let options = args.engine.options(Some(dht), proxy);
     let waiting = options.jobs.saturating_mul(WAITING_PER_JOB);
     let started = Engine::start(options, store.clone());
     let engine = match started {

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::cooldown::Cooldown;
-use super::file_limit;
+use super::privacy::PrivacyArgs;
+use super::{Stop, file_limit};
 use crate::discovery::dht::DhtLimits;
 use crate::engine::{Options, Strategy};
+use crate::proxy::Proxy;
 use crate::torrent::PeerHint;
 use crate::{direct, history, libtorrent};
 
@@ -73,6 +75,8 @@ impl NetworkArgs {
 pub(super) struct EngineArgs {
     #[command(flatten)]
     pub(super) network: NetworkArgs,
+    #[command(flatten)]
+    privacy: PrivacyArgs,
     /// Which arm fetches
     #[arg(long, value_enum, default_value_t)]
     strategy: Strategy,
@@ -95,8 +99,20 @@ pub(super) struct EngineArgs {
 }
 
 impl EngineArgs {
+    /// The proxy, if there is to be one.
+    ///
+    /// # Errors
+    /// Its URL or password is wrong.
+    pub(super) fn proxy(&self) -> Result<Option<Proxy>, Stop> {
+        self.privacy.proxy()
+    }
+
     /// The options of an engine that asks the DHT, where there are settings for it, and no tracker.
-    pub(super) fn options(self, dht: Option<libtorrent::DhtSettings>) -> Options {
+    pub(super) fn options(
+        self,
+        dht: Option<libtorrent::DhtSettings>,
+        proxy: Option<Proxy>,
+    ) -> Options {
         let connections = file_limit::connections();
         let direct = direct::Settings {
             max_connections: connections / 3,
@@ -111,7 +127,7 @@ impl EngineArgs {
             connections_limit: u32::try_from(connections / 4).unwrap_or(u32::MAX),
             ..self.network.libtorrent(dht)
         };
-        Options {
+        let mut options = Options {
             strategy: self.strategy,
             jobs: self.jobs.into(),
             timeout: self.timeout,
@@ -129,7 +145,9 @@ impl EngineArgs {
             history: history::Settings::default(),
             direct,
             libtorrent,
-        }
+        };
+        self.privacy.apply(proxy, &mut options);
+        options
     }
 }
 

@@ -14,6 +14,7 @@ mod listing;
 mod log;
 mod output;
 mod peers;
+mod privacy;
 mod progress;
 mod rate;
 mod resolve;

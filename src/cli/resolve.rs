@@ -55,8 +55,9 @@ pub(super) async fn run(args: Args) -> Exit {
 /// Everything that can be wrong before the first packet is found out here.
 fn prepare(args: Args) -> Result<(args::Run, Report, Option<Store>), Stop> {
     let report = Report::new(&args).map_err(|error| Stop::new(Exit::Failed, error))?;
+    let proxy = args.engine.proxy()?;
     let store = args.store.open()?;
-    Ok((args.into_run(), report, store))
+    Ok((args.into_run(proxy), report, store))
 }
 
 /// What is known of a hash that was read before.

@@ -6,13 +6,21 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::proxy::Proxy;
 use crate::torrent::{Failure, PeerAddr, Phase, Reason};
 
-/// Connects to `peer` within `limit`.
+/// Connects to `peer` within `limit`, through the proxy where there is one.
 ///
 /// The socket is never bound before it connects: a bound one occupies a local port for a minute
 /// after it closes, which caps the whole host at some 470 connections a second.
-pub(super) async fn dial(peer: PeerAddr, limit: Duration) -> Result<TcpStream, Failure> {
+pub(super) async fn dial(
+    proxy: Option<&Proxy>,
+    peer: PeerAddr,
+    limit: Duration,
+) -> Result<TcpStream, Failure> {
+    if let Some(proxy) = proxy {
+        return proxy.connect(peer, limit).await;
+    }
     match timeout(limit, TcpStream::connect(peer.socket_addr())).await {
         Ok(Ok(stream)) => {
             // Requests are small and must not wait for Nagle; the loss of this is only latency.

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::dial::dial;
+use crate::proxy::Proxy;
 use crate::torrent::PeerAddr;
 
 /// Length of a Diffie-Hellman public key of MSE/PE (768 bits).
@@ -13,9 +14,9 @@ const KEY: usize = 96;
 /// Opens a second connection, begins the key exchange of MSE/PE and says whether the peer takes
 /// part. Nearly any 768-bit number is a valid public key, and the exchange goes no further, so
 /// random bytes serve.
-pub(super) async fn is_required(peer: PeerAddr, deadline: Instant) -> bool {
+pub(super) async fn is_required(proxy: Option<&Proxy>, peer: PeerAddr, deadline: Instant) -> bool {
     let limit = deadline.saturating_duration_since(Instant::now());
-    let Ok(mut stream) = dial(peer, limit).await else {
+    let Ok(mut stream) = dial(proxy, peer, limit).await else {
         return false;
     };
     let mut key = [0u8; KEY];

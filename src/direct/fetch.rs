@@ -48,24 +48,33 @@ async fn run(
 ) -> Result<Vec<u8>, Failure> {
     progress.enter(Phase::Connect);
     let start = Instant::now();
-    let mut stream = dial::dial(attempt.peer, connect_timeout).await?;
+    let mut stream = dial::dial(settings.proxy.as_ref(), attempt.peer, connect_timeout).await?;
     progress.connected(start.elapsed());
 
     progress.enter(Phase::Handshake);
     let deadline = Instant::now() + settings.handshake_timeout;
-    let theirs = match handshake(&mut stream, infohash, deadline).await {
+    let peer_id = if settings.anonymous {
+        PeerId::anonymous()
+    } else {
+        PeerId::random()
+    };
+    let ours = Handshake::new(infohash.wire_id(), peer_id);
+    let theirs = match handshake(&mut stream, &ours, infohash, deadline).await {
         Ok(theirs) => theirs,
         Err(HandshakeEnd::Silent(failure)) => {
             // It hung up on a plaintext handshake: perhaps it wants an encrypted one.
-            return Err(if encryption::is_required(attempt.peer, deadline).await {
-                Failure::new(
-                    Reason::EncryptionRequired,
-                    Phase::Handshake,
-                    "it hung up on a plaintext handshake, and answers an encrypted one",
-                )
-            } else {
-                failure
-            });
+            let proxy = settings.proxy.as_ref();
+            return Err(
+                if encryption::is_required(proxy, attempt.peer, deadline).await {
+                    Failure::new(
+                        Reason::EncryptionRequired,
+                        Phase::Handshake,
+                        "it hung up on a plaintext handshake, and answers an encrypted one",
+                    )
+                } else {
+                    failure
+                },
+            );
         }
         Err(HandshakeEnd::Failed(failure)) => return Err(failure),
     };
@@ -108,10 +117,10 @@ enum HandshakeEnd {
 
 async fn handshake(
     stream: &mut TcpStream,
+    ours: &Handshake,
     infohash: &Infohash,
     deadline: Instant,
 ) -> Result<Handshake, HandshakeEnd> {
-    let ours = Handshake::new(infohash.wire_id(), PeerId::random());
     let mut bytes = [0u8; Handshake::LEN];
     let mut filled = 0;
     let exchange = async {
@@ -144,7 +153,7 @@ async fn handshake(
             )));
         }
     }
-    check(&bytes, &ours, infohash).map_err(HandshakeEnd::Failed)
+    check(&bytes, ours, infohash).map_err(HandshakeEnd::Failed)
 }
 
 /// Checks the peer's handshake: this torrent, and not ourselves.

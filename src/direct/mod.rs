@@ -17,9 +17,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::proxy::Proxy;
 use crate::torrent::{Failure, Infohash, PeerAddr, Phase};
 
-/// How long each phase of an attempt may take, and how much memory it may use.
+/// How peers are reached and what they are told, how long each phase of an attempt may take, and how
+/// much memory it may use.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Until TCP is connected: the longest that a caller of [`Direct::fetch`] may ask for.
@@ -33,6 +35,10 @@ pub struct Settings {
     pub max_metadata_size: u32,
     /// How many connections may be open at a time.
     pub max_connections: usize,
+    /// Peer ids that name no client, a new one for each connection.
+    pub anonymous: bool,
+    /// What every connection goes through.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for Settings {
@@ -43,6 +49,8 @@ impl Default for Settings {
             transfer_timeout: Duration::from_secs(8),
             max_metadata_size: 10 * 1024 * 1024,
             max_connections: 2000,
+            anonymous: false,
+            proxy: None,
         }
     }
 }
@@ -158,7 +166,12 @@ impl Direct {
     ) -> Attempt {
         // The semaphore is never closed; without a permit the limit is merely not kept.
         let _permit = self.connections.acquire().await.ok();
-        let connect_timeout = connect_timeout.min(self.settings.connect_timeout);
+        let cap = self.settings.connect_timeout;
+        // What is known of how long peers take says nothing of a proxy.
+        let connect_timeout = match self.settings.proxy {
+            Some(_) => cap,
+            None => connect_timeout.min(cap),
+        };
         fetch::fetch(&self.settings, infohash, peer, connect_timeout, progress).await
     }
 }

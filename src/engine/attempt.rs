@@ -285,6 +285,11 @@ impl<'a> Work<'a> {
         if let Some(failure) = self.attempts.verdict() {
             return failure;
         }
+        if let Some(proxy) = self.stations.options.proxy()
+            && let Some(failure) = proxy.failure(Phase::Lookup)
+        {
+            return failure;
+        }
         match self.libtorrent.error() {
             Some(error) if !self.stations.options.strategy.uses_direct() => Failure::new(
                 Reason::Internal,

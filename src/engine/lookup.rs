@@ -97,6 +97,16 @@ impl Search {
             let PeerHint::Host(host, port) = hint else {
                 continue;
             };
+            if let Some(proxy) = self.stations.options.proxy() {
+                match proxy.resolve(host, *port).await {
+                    Ok(addr) => self.report(self.wanted.peers_from, vec![addr]).await?,
+                    Err(error) => tracing::warn!(
+                        "peer {hint}: the proxy {proxy} does not resolve its name ({error}), and \
+                         nobody else is asked: name its IP address"
+                    ),
+                }
+                continue;
+            }
             let answer =
                 timeout(DNS_TIMEOUT, tokio::net::lookup_host((host.as_str(), *port))).await;
             match answer {

@@ -70,12 +70,13 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// Starts the arms that the options need.
+    /// Starts the arms that the options need. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`EngineError::Libtorrent`] where only libtorrent could do what was asked. Where the direct
     /// arm is left, the engine goes on with that, and says so.
-    pub fn start(options: Options, store: Option<Store>) -> Result<Self, EngineError> {
+    pub fn start(mut options: Options, store: Option<Store>) -> Result<Self, EngineError> {
+        options.libtorrent.proxy = options.proxy().cloned();
         let needs_libtorrent =
             options.strategy.uses_libtorrent() || options.dht || options.trackers;
         let libtorrent = match needs_libtorrent.then(|| Libtorrent::open(&options.libtorrent)) {
@@ -90,11 +91,18 @@ impl Engine {
             }
             Some(Err(error)) => return Err(error.into()),
         };
-        Ok(Self {
+        let engine = Self {
             stations: Arc::new(Stations::new(options, libtorrent, store)),
             in_flight: InFlight::default(),
             tasks: TaskTracker::new(),
-        })
+        };
+        if let Some(proxy) = engine.options().proxy().cloned() {
+            let stop = engine.stations.stop.clone();
+            engine.spawn(async move {
+                stop.run_until_cancelled(proxy.watch()).await;
+            });
+        }
+        Ok(engine)
     }
 
     /// What the engine was told.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Cooldowns;
 use crate::discovery::dht::DhtLimits;
+use crate::proxy::Proxy;
 use crate::{direct, history, libtorrent};
 
 /// Which arm fetches.
@@ -74,8 +75,16 @@ pub struct Options {
     pub allow_local_peers: bool,
     /// What is remembered of peers, and how it fades.
     pub history: history::Settings,
-    /// The direct arm's.
+    /// The direct arm's. A proxy of its is libtorrent's too.
     pub direct: direct::Settings,
     /// The libtorrent arm's.
     pub libtorrent: libtorrent::Settings,
+}
+
+impl Options {
+    /// What everything goes through, the same for both arms.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.direct.proxy.as_ref()
+    }
 }

@@ -121,9 +121,11 @@ impl Libtorrent {
     /// Opens the listening session. Must be called inside a tokio runtime. A port that is taken is
     /// no error: see [`Libtorrent::health`].
     pub fn open(settings: &Settings) -> Result<Self, SessionError> {
+        let settings = settings.clone().in_effect();
+        let identities = settings.dht.as_ref().map_or(1, |dht| dht.identities);
         let arm = Arc::new(Arm {
-            settings: settings.clone(),
-            node: Arc::new(Node::new(settings)),
+            node: Arc::new(Node::new(&settings)),
+            settings,
             sessions: Mutex::default(),
             claims: Mutex::default(),
             next_key: AtomicU64::new(1),
@@ -131,7 +133,6 @@ impl Libtorrent {
             closed: AtomicBool::new(false),
         });
         arm.commands(Way::Tcp)?;
-        let identities = settings.dht.as_ref().map_or(1, |dht| dht.identities);
         for number in 1..identities {
             arm.commands(Way::Identity(number))?;
         }

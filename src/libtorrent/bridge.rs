@@ -41,6 +41,8 @@ pub(crate) mod ffi {
         peers: Vec<Peer>,
         pex: bool,
         lsd: bool,
+        /// Extension handshakes say nothing but what is needed.
+        anonymous: bool,
     }
 
     /// What the DHT node of a session begins with.

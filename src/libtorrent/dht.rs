@@ -15,12 +15,14 @@
 //! | `identity` | what is known of one DHT node of ours, and what is wrong with it |
 //! | `keeper` | bootstraps it, again and again where need be |
 //! | `requests` | queries that wait for their answer |
+//! | `routers` | where the nodes are that it begins with |
 //! | `saved` | node ids and nodes, from one run to the next |
 //! | `traffic` | queries of other nodes, out of the bridge's bytes |
 
 pub(crate) mod identity;
 pub(crate) mod keeper;
 pub(crate) mod requests;
+pub(crate) mod routers;
 pub(crate) mod saved;
 pub(crate) mod traffic;
 

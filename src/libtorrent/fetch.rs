@@ -13,7 +13,7 @@ use super::node::FromSession;
 use super::session::Command;
 use super::settings::Way;
 use super::ways::{Dial, Ways};
-use crate::torrent::{self, Infohash, PeerAddr};
+use crate::torrent::{self, Infohash, PeerAddr, Phase, Reason};
 
 /// What to fetch, and from whom.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Fetch {
     torrents: Mutex<Torrents>,
     events: mpsc::UnboundedReceiver<FromSession>,
     connected: Notify,
+    /// The next event, while it is found out whether the proxy is to blame.
+    judged: Option<FetchEvent>,
 }
 
 impl Fetch {
@@ -64,6 +66,7 @@ impl Fetch {
             torrents: Mutex::new(Torrents { ways, added: 0 }),
             events,
             connected: Notify::new(),
+            judged: None,
         };
         let first = if fetch.request.lookup_only {
             Way::Lookup
@@ -92,6 +95,21 @@ impl Fetch {
     /// The next event; `None` once the metadata was handed out, or the session was shut down.
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<FetchEvent> {
+        if self.judged.is_none() {
+            self.judged = self.next_unjudged().await;
+        }
+        // What libtorrent says of a peer that it could not connect to may be true of the proxy.
+        if let Some(proxy) = &self.arm.settings().proxy
+            && let Some(FetchEvent::PeerFailed { failure, .. }) = &mut self.judged
+            && failure.phase == Phase::Connect
+            && failure.reason != Reason::Internal
+        {
+            *failure = proxy.judge(failure.clone()).await;
+        }
+        self.judged.take()
+    }
+
+    async fn next_unjudged(&mut self) -> Option<FetchEvent> {
         loop {
             let due = {
                 let mut torrents = lock(&self.torrents);
@@ -186,6 +204,7 @@ impl Fetch {
             peers,
             pex: self.arm.settings().pex,
             lsd: self.arm.settings().lsd && announces,
+            anonymous: self.arm.settings().anonymous,
         }));
         Ok(())
     }

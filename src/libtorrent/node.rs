@@ -20,6 +20,7 @@ use super::lock;
 use super::session::{Command, Commands};
 use super::settings::{Settings, Way, alert_mask, listen_interfaces, setting};
 use crate::discovery::dht::ObservedSender;
+use crate::proxy::Proxy;
 use crate::torrent::PeerAddr;
 use crate::wire::krpc::{NodeAddr, NodeId};
 
@@ -179,6 +180,11 @@ impl Node {
         if let Some(fetch) = lock(&self.routes).get(&key) {
             let _ = fetch.send(FromSession::WayFailed(way, detail.to_owned()));
         }
+    }
+
+    /// What everything goes through, if anything.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        self.settings.proxy.as_ref()
     }
 
     /// Whether this address may be dialled.

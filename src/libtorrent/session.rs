@@ -54,6 +54,9 @@ impl Commands {
     }
 }
 
+/// How long a session with a proxy may take until the proxy takes its datagrams: libtorrent does not say
+/// when that is, and what it sends before fails at once.
+const ASSOCIATED_WITHIN: Duration = Duration::from_millis(1500);
 /// How long dropping a session may wait for its end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -91,9 +94,10 @@ impl Session {
         let (sender, receiver) = mpsc::channel();
         let commands = Commands(sender);
         let (for_thread, for_commands) = (Arc::clone(&session), Arc::clone(node));
+        let associated_at = (settings.proxy.as_ref()).map(|_| Instant::now() + ASSOCIATED_WITHIN);
         let thread = thread::Builder::new()
             .name(format!("lt-{way:?}").to_lowercase())
-            .spawn(move || obey(&for_thread, way, &receiver, &for_commands))
+            .spawn(move || obey(&for_thread, way, &receiver, &for_commands, associated_at))
             .map_err(|error| open_error(&error))?;
         let (for_pump, own) = (Arc::clone(node), commands.clone());
         runtime.spawn(async move {
@@ -148,13 +152,25 @@ fn event_file(session: &Shared) -> io::Result<File> {
 }
 
 /// Carries out commands until one says to close, or nobody is left to send any.
-fn obey(session: &Shared, way: Way, commands: &mpsc::Receiver<Command>, node: &Node) {
+/// A torrent that is in need of datagrams is not added before `associated_at`.
+fn obey(
+    session: &Shared,
+    way: Way,
+    commands: &mpsc::Receiver<Command>,
+    node: &Node,
+    associated_at: Option<Instant>,
+) {
     let close = || {
         if let Err(error) = session.close() {
             tracing::error!(?way, %error, "a libtorrent session did not close in good order");
         }
     };
     while let Ok(command) = commands.recv() {
+        if let (Command::Add(torrent), Some(at)) = (&command, associated_at)
+            && (way.is_utp() || !torrent.trackers.is_empty())
+        {
+            thread::sleep(at.saturating_duration_since(Instant::now()));
+        }
         let result = match command {
             Command::Add(torrent) => session.add(&torrent).inspect_err(|error| {
                 node.way_failed(torrent.key, way, &error.to_string());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::bridge::{Limits, Setting};
 use super::dht::identity::listen_of;
+use crate::proxy::Proxy;
 use crate::torrent::{self, PeerAddr};
 
 /// Bits of libtorrent's `alert_mask`.
@@ -56,8 +57,12 @@ pub struct Settings {
     pub peer_fingerprint: String,
     /// How we name ourselves to trackers and in extension handshakes.
     pub user_agent: String,
-    /// libtorrent's `anonymous_mode`: no client name, no local addresses.
+    /// libtorrent's `anonymous_mode`, and no client name in peer ids, extension handshakes and to
+    /// trackers. DHT messages still carry libtorrent's name and version.
     pub anonymous: bool,
+    /// What everything goes through. Then nobody can connect to us, and there is one UDP socket, of
+    /// IPv4, at the first port of `listen`.
+    pub proxy: Option<Proxy>,
     /// Fetches at a time: removing a torrent costs the more the more there are.
     pub max_torrents: usize,
 }
@@ -126,8 +131,31 @@ impl Settings {
             peer_fingerprint: "-MF0100-".to_owned(),
             user_agent: concat!("metafetch/", env!("CARGO_PKG_VERSION")).to_owned(),
             anonymous: false,
+            proxy: None,
             max_torrents: 4000,
         }
+    }
+
+    /// These settings, as libtorrent works with a proxy: it then opens one socket of its own choice, and
+    /// takes connections from nobody.
+    pub(crate) fn in_effect(mut self) -> Self {
+        if self.proxy.is_some() {
+            let port = self.listen.first().map_or(0, SocketAddr::port);
+            self.listen = vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)];
+            self.incoming = false;
+        }
+        if self.proxy.is_some() || self.anonymous {
+            self.lsd = false;
+            self.port_mapping = false;
+        }
+        self
+    }
+
+    /// The nodes that libtorrent may begin with: it would resolve names itself, past the proxy.
+    fn bootstrap(&self, dht: &DhtSettings) -> String {
+        let may = |node: &&String| self.proxy.is_none() || node.parse::<SocketAddr>().is_ok();
+        let nodes: Vec<_> = dht.bootstrap.iter().filter(may).cloned().collect();
+        nodes.join(",")
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -274,6 +302,13 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
             .collect(),
     };
     let dht = settings.dht.as_ref().filter(|_| way.identity().is_some());
+    let named = |name: &str| {
+        if settings.anonymous {
+            String::new()
+        } else {
+            name.to_owned()
+        }
+    };
     let mut all: Vec<Setting> = FIXED
         .iter()
         .map(|(name, value)| setting(name, value))
@@ -302,17 +337,40 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
         setting("enable_dht", false),
         setting(
             "dht_bootstrap_nodes",
-            dht.map(|dht| dht.bootstrap.join(",")).unwrap_or_default(),
+            dht.map(|dht| settings.bootstrap(dht)).unwrap_or_default(),
         ),
         setting("dht_read_only", dht.is_some_and(|dht| dht.read_only)),
         setting("dht_restrict_routing_ips", !settings.allow_local_peers),
         setting("dht_restrict_search_ips", !settings.allow_local_peers),
         setting("dht_prefer_verified_node_ids", !settings.allow_local_peers),
-        setting("peer_fingerprint", &settings.peer_fingerprint),
-        setting("user_agent", &settings.user_agent),
+        setting("peer_fingerprint", named(&settings.peer_fingerprint)),
+        setting("user_agent", named(&settings.user_agent)),
         setting("anonymous_mode", settings.anonymous),
     ]);
+    all.extend(proxy_settings(settings.proxy.as_ref()));
     all
+}
+
+/// Every setting that tells libtorrent of the proxy. Without one they are its defaults.
+fn proxy_settings(proxy: Option<&Proxy>) -> [Setting; 8] {
+    let (host, port) = proxy.map(Proxy::address).unwrap_or_default();
+    let (user, password) = proxy.and_then(Proxy::login).unwrap_or_default();
+    // libtorrent's `socks5` and `socks5_pw`.
+    let kind = match proxy {
+        None => 0,
+        Some(_) if user.is_empty() => 2,
+        Some(_) => 3,
+    };
+    [
+        setting("proxy_type", kind),
+        setting("proxy_hostname", host),
+        setting("proxy_port", port),
+        setting("proxy_username", user),
+        setting("proxy_password", password),
+        setting("proxy_peer_connections", true),
+        setting("proxy_tracker_connections", true),
+        setting("proxy_hostnames", true),
+    ]
 }
 
 #[cfg(test)]
@@ -370,6 +428,49 @@ mod tests {
                 None => assert!(value.starts_with("from"), "{name}: {value}"),
             }
         }
+    }
+
+    #[test]
+    fn with_a_proxy_every_session_goes_through_it_and_resolves_no_name() {
+        let proxy = Proxy::parse("socks5://user:secret@127.0.0.1:1080", None).unwrap();
+        let bootstrap = ["router.example:6881", "127.0.0.1:5"].map(str::to_owned);
+        let settings = Settings {
+            dht: Some(DhtSettings::new(bootstrap.to_vec())),
+            proxy: Some(proxy),
+            listen: vec!["127.0.0.1:7".parse().unwrap(), "[::1]:8".parse().unwrap()],
+            incoming: true,
+            lsd: true,
+            port_mapping: true,
+            ..Settings::loopback()
+        }
+        .in_effect();
+        for way in [Way::Tcp, Way::TcpMse, Way::Utp, Way::UtpMse, Way::Lookup] {
+            let all = session_settings(&settings, way);
+            let value = |name: &str| {
+                let found = all.iter().find(|entry| entry.name == name);
+                found.unwrap().value.clone()
+            };
+            for (name, expected) in [
+                ("proxy_type", "3"),
+                ("proxy_hostname", "127.0.0.1"),
+                ("proxy_port", "1080"),
+                ("proxy_username", "user"),
+                ("proxy_password", "secret"),
+                ("proxy_peer_connections", "true"),
+                ("proxy_tracker_connections", "true"),
+                ("proxy_hostnames", "true"),
+                ("enable_incoming_tcp", "false"),
+                ("enable_incoming_utp", "false"),
+                ("enable_lsd", "false"),
+                ("enable_upnp", "false"),
+                ("enable_natpmp", "false"),
+            ] {
+                assert_eq!(value(name), expected, "{name} of {way:?}");
+            }
+            assert!(value("listen_interfaces").starts_with("0.0.0.0:"));
+            assert!(!value("dht_bootstrap_nodes").contains("router"));
+        }
+        assert!(!format!("{settings:?}").contains("secret"));
     }
 
     #[test]

@@ -29,6 +29,12 @@ impl PeerId {
         Self(id)
     }
 
+    /// A new id that names no client: 20 random bytes.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self(rand::random())
+    }
+
     /// The client by its prefix in Azureus style (BEP 20): `TR 3.0.0.0` of `-TR3000-…`. `None` for
     /// ids of other styles.
     #[must_use]
@@ -191,6 +197,9 @@ mod tests {
         let (a, b) = (PeerId::random(), PeerId::random());
         assert_ne!(a, b);
         assert_eq!(a.client().unwrap(), "MF 0.1.0.0");
+        let (a, b) = (PeerId::anonymous(), PeerId::anonymous());
+        assert_ne!(a, b);
+        assert_ne!(a.0[..8], PeerId::PREFIX);
     }
 
     proptest! {

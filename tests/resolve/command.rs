@@ -96,7 +96,12 @@ impl Resolve {
         self
     }
 
-    pub(crate) fn bootstrap(mut self, node: SocketAddr) -> Self {
+    pub(crate) fn bootstrap(self, node: SocketAddr) -> Self {
+        self.bootstrap_at(&node.to_string())
+    }
+
+    /// By a name, perhaps.
+    pub(crate) fn bootstrap_at(mut self, node: &str) -> Self {
         self.dht = true;
         self.arg("--bootstrap").arg(node)
     }

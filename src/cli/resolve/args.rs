@@ -6,6 +6,7 @@ use crate::cli::engine::EngineArgs;
 use crate::cli::output::Format;
 use crate::cli::store::StoreArgs;
 use crate::engine::Options;
+use crate::proxy::Proxy;
 use crate::torrent::{PeerHint, is_tracker};
 
 /// Resolve magnets and infohashes into metadata.
@@ -63,7 +64,7 @@ pub(super) struct Run {
 }
 
 impl Args {
-    pub(super) fn into_run(self) -> Run {
+    pub(super) fn into_run(self, proxy: Option<Proxy>) -> Run {
         let dht = (!self.no_dht).then(|| self.engine.network.dht(None));
         Run {
             inputs: self.inputs,
@@ -72,7 +73,7 @@ impl Args {
             options: Options {
                 refetch: self.refetch,
                 trackers: !self.no_trackers,
-                ..self.engine.options(dht)
+                ..self.engine.options(dht, proxy)
             },
         }
     }

@@ -258,6 +258,10 @@ impl Work<'_> {
             Ok(peers) => self.explain(format_args!("tracker {url}: {peers} peers")),
             Err(error) => self.explain(format_args!("tracker {url}: {error}")),
         }
+        // Behind a proxy nobody knows whether the tracker or the proxy is silent.
+        if !answered && self.stations.options.proxy().is_some() {
+            return;
+        }
         self.stations.trackers.observe(&url, answered);
         let joined = self.libtorrent.joined;
         self.tracker_replies.push(TrackerReply {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::identity::Trouble;
+use super::routers;
 use crate::discovery::dht::RawQuery;
 use crate::libtorrent::node::Node;
 use crate::libtorrent::session::{Command, Commands};
@@ -20,15 +21,12 @@ use crate::libtorrent::settings::DhtSettings;
 use crate::torrent::PeerAddr;
 use crate::wire::krpc::{Answer, NodeId, Query, Want};
 
-/// How long a router's name may take to resolve.
-const DNS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a node may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// The pause after which a bootstrap is tried again: doubled each time, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
-/// Addresses of one router that are asked, remembered nodes, and nodes of the routing table.
-const PER_ROUTER: usize = 4;
+/// Remembered nodes, and nodes of the routing table, that are asked.
 const REMEMBERED: usize = 32;
 const KNOWN: usize = 8;
 /// Nodes that are pinged after a bootstrap.
@@ -91,7 +89,7 @@ impl Keeper {
             .map(|node| node.addr)
             .collect();
         if !quiet || asked.is_empty() {
-            asked.extend(self.routers().await);
+            asked.extend(routers::addresses(&self.settings.bootstrap, self.node.proxy()).await);
             let remembered = &self.settings.remembered;
             asked.extend(remembered.sample(&mut rand::rng(), REMEMBERED));
         }
@@ -117,21 +115,6 @@ impl Keeper {
             self.commands.send(Command::GetPeers(target.0));
             self.commands.send(Command::PostDhtNodes);
         }
-    }
-
-    /// The routers' addresses, as their names resolve now.
-    async fn routers(&self) -> Vec<PeerAddr> {
-        let resolved = self.settings.bootstrap.iter().map(|router| async move {
-            match timeout(DNS_WITHIN, tokio::net::lookup_host(router.as_str())).await {
-                Ok(Ok(addrs)) => addrs.take(PER_ROUTER).map(PeerAddr::from).collect(),
-                Ok(Err(error)) => {
-                    tracing::debug!(router, %error, "a DHT router's name does not resolve");
-                    Vec::new()
-                }
-                Err(_) => Vec::new(),
-            }
-        });
-        join_all(resolved).await.into_iter().flatten().collect()
     }
 
     /// The node itself, and the nodes that it names; `None` where it does not answer.
