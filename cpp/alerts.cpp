@@ -89,8 +89,8 @@ rust::Vec<std::uint8_t> to_vec(std::string const& bytes) {
 
 Event dht_answer(lt::dht_direct_response_alert const& alert) {
     auto event = make_event(EventKind::DhtAnswer, 0);
-    event.number =
-        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(alert.userdata.get<RequestKey>()));
+    event.number = static_cast<std::int64_t>(
+        reinterpret_cast<std::uintptr_t>(alert.userdata.get<RequestKey>()));
     event.peer = to_peer(alert.endpoint.address(), alert.endpoint.port());
     auto const response = alert.response();
     if (response.type() != lt::bdecode_node::none_t) {
@@ -167,7 +167,8 @@ void convert(lt::alert const& alert, std::vector<Event>& events) {
         return events.push_back(
             dht_answer(static_cast<lt::dht_direct_response_alert const&>(alert)));
     case lt::dht_live_nodes_alert::alert_type:
-        return events.push_back(dht_live_nodes(static_cast<lt::dht_live_nodes_alert const&>(alert)));
+        return events.push_back(
+            dht_live_nodes(static_cast<lt::dht_live_nodes_alert const&>(alert)));
     case lt::dht_stats_alert::alert_type:
         return events.push_back(dht_id(static_cast<lt::dht_stats_alert const&>(alert)));
     case lt::dht_bootstrap_alert::alert_type:

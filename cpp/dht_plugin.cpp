@@ -52,7 +52,7 @@ void append(std::string& to, lt::sha1_hash const& hash) {
 Observations::Observations(std::uint32_t per_source, std::shared_ptr<EventQueue> queue)
     : m_per_source(per_source), m_queue(std::move(queue)) {}
 
-bool Observations::is_flood(lt::udp::endpoint const& from) {
+bool Observations::is_flood(lt::udp::endpoint const& from, bool announces) {
     auto const now = this_second();
     if (now != m_second) {
         m_second = now;
@@ -67,8 +67,9 @@ bool Observations::is_flood(lt::udp::endpoint const& from) {
         source.append(std::to_string(from.port()));
     auto const found = m_this_second.find(source);
     if (found == m_this_second.end()) {
+        // Who announces has shown a token; anybody can send the rest under any address.
         if (m_this_second.size() >= max_sources)
-            return true;
+            return !announces;
         m_this_second.emplace(std::move(source), 1);
         return m_per_source == 0;
     }
@@ -78,7 +79,8 @@ bool Observations::is_flood(lt::udp::endpoint const& from) {
 void Observations::push(lt::sha1_hash const& infohash, lt::sha1_hash const& node,
                         lt::sha1_hash const& own, lt::udp::endpoint const& from,
                         std::uint16_t port) {
-    bool const flood = is_flood(from);
+    bool const announces = port != 0;
+    bool const flood = is_flood(from, announces);
     bool first = false;
     {
         std::lock_guard<std::mutex> lock(m_mutex);
@@ -86,7 +88,7 @@ void Observations::push(lt::sha1_hash const& infohash, lt::sha1_hash const& node
             ++m_flooded;
             return;
         }
-        if (m_count >= max_waiting) {
+        if (m_count >= (announces ? max_waiting : max_waiting / 4 * 3)) {
             ++m_lost;
             return;
         }
@@ -170,8 +172,12 @@ class DhtObserver::Storage final : public lt::dht::dht_storage_interface {
         : m_storage(std::move(storage)), m_shared(std::move(shared)) {}
 
 #if TORRENT_ABI_VERSION == 1
-    std::size_t num_torrents() const override { return m_storage->num_torrents(); }
-    std::size_t num_peers() const override { return m_storage->num_peers(); }
+    std::size_t num_torrents() const override {
+        return m_storage->num_torrents();
+    }
+    std::size_t num_peers() const override {
+        return m_storage->num_peers();
+    }
 #endif
 
     void update_node_ids(std::vector<lt::dht::node_id> const& ids) override {
@@ -207,8 +213,8 @@ class DhtObserver::Storage final : public lt::dht::dht_storage_interface {
         return m_storage->get_mutable_item_seq(target, sequence);
     }
 
-    bool get_mutable_item(lt::sha1_hash const& target, lt::dht::sequence_number sequence,
-                          bool fill, lt::entry& item) const override {
+    bool get_mutable_item(lt::sha1_hash const& target, lt::dht::sequence_number sequence, bool fill,
+                          lt::entry& item) const override {
         return m_storage->get_mutable_item(target, sequence, fill, item);
     }
 
@@ -223,9 +229,13 @@ class DhtObserver::Storage final : public lt::dht::dht_storage_interface {
         return m_storage->get_infohashes_sample(item);
     }
 
-    void tick() override { m_storage->tick(); }
+    void tick() override {
+        m_storage->tick();
+    }
 
-    lt::dht::dht_storage_counters counters() const override { return m_storage->counters(); }
+    lt::dht::dht_storage_counters counters() const override {
+        return m_storage->counters();
+    }
 
   private:
     std::unique_ptr<lt::dht::dht_storage_interface> m_storage;

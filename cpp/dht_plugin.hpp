@@ -34,7 +34,7 @@ class Observations {
     void take(DhtTraffic& traffic);
 
   private:
-    bool is_flood(lt::udp::endpoint const& from);
+    bool is_flood(lt::udp::endpoint const& from, bool announces);
 
     std::uint32_t const m_per_source;
     std::shared_ptr<EventQueue> m_queue;

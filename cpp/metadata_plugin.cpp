@@ -77,8 +77,8 @@ class Swarm {
     std::shared_ptr<EventQueue> m_queue;
 };
 
-/// Takes out of an extension handshake what tells the client or an address, and leaves that PEX is spoken.
-/// In place: libtorrent holds references into the dictionary while it asks its plugins.
+/// Takes out of an extension handshake what tells the client or an address, and leaves that PEX is
+/// spoken. In place: libtorrent holds references into the dictionary while it asks its plugins.
 void remove_marks(lt::entry& handshake) {
     auto keep = [](lt::entry::dictionary_type& dict, lt::string_view wanted) {
         for (auto it = dict.begin(); it != dict.end();)
@@ -115,7 +115,8 @@ class PeerPlugin final : public lt::peer_plugin {
     lt::string_view type() const override { return "metafetch_ut_metadata"; }
 
     void add_handshake(lt::entry& handshake) override {
-        // What libtorrent itself has to say is in it by now; other plugins may add theirs before or after.
+        // What libtorrent itself has to say is in it by now; other plugins may add theirs before or
+        // after.
         if (m_swarm->anonymous)
             remove_marks(handshake);
         handshake["m"]["ut_metadata"] = our_message_id;

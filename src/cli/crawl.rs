@@ -5,8 +5,10 @@
 //! | `args` | the options |
 //! | `funnel` | what was counted, as a screen, a line and JSON |
 //! | `screen` | where that is shown |
+//! | `again` | hashes that failed, until they may be tried again |
 //! | `memory`, `dht_state` | what one run leaves to the next |
 
+mod again;
 mod args;
 mod dht_state;
 mod funnel;
@@ -20,6 +22,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 pub(super) use args::Args;
 
+use self::again::Again;
 use self::funnel::{Funnel, Now, Totals};
 use self::memory::Memory;
 use self::screen::Screen;
@@ -112,6 +115,7 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
         screen: Screen::start(format, quiet, every),
         session,
         memory: Some(memory),
+        again: Again::default(),
         nodes: Vec::new(),
         seconds,
         totals: Totals::default(),
@@ -164,6 +168,7 @@ struct Run {
     screen: Screen,
     session: Session,
     memory: Option<Memory>,
+    again: Again,
     /// The nodes to remember, of a crawl that has ended.
     nodes: Vec<NodeRecord>,
     seconds: Interval,
@@ -201,7 +206,15 @@ impl Run {
                     ));
                     self.stop();
                 }
-                Next::Result(None) => break,
+                Next::Result(None) => {
+                    if self.crawl.is_some() {
+                        self.dht_gone = true;
+                        say(format_args!(
+                            "the crawl has ended by itself: the DHT node is gone"
+                        ));
+                    }
+                    break;
+                }
                 Next::Result(Some(resolution)) => self.on_result(&resolution),
                 Next::Second => self.on_second().await,
                 Next::Line => {
@@ -215,10 +228,18 @@ impl Run {
                 Next::Save => self.save().await,
             }
         }
-        let end = self.finish(interrupted);
-        tokio::select! {
-            exit = end => exit,
-            () = signals.next() => Exit::Interrupted,
+        let mut end = std::pin::pin!(self.finish(interrupted));
+        loop {
+            tokio::select! {
+                exit = &mut end => return exit,
+                () = signals.next() => {
+                    if interrupted {
+                        return Exit::Interrupted;
+                    }
+                    // It ends already.
+                    interrupted = true;
+                }
+            }
         }
     }
 
@@ -266,6 +287,11 @@ impl Run {
             Err(unresolved) => {
                 self.totals.failed += 1;
                 self.funnel.failed(unresolved.failure.reason);
+                let infohash = NodeId(resolution.infohash.wire_id());
+                self.again.failed(infohash, unresolved.retry_at_ms);
+                if let Some(crawl) = &self.crawl {
+                    crawl.forget_announce(&infohash);
+                }
             }
         }
         self.end_at_limits();
@@ -288,6 +314,7 @@ impl Run {
             self.stop();
         }
         if let Some(crawl) = &self.crawl {
+            crawl.forget(self.again.due());
             let somewhere = NodeId(rand::random());
             self.engine
                 .add_dht_nodes(crawl.closest(&somewhere, NODES_FOR_LOOKUPS));

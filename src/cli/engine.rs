@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::cooldown::Cooldown;
+use super::dht::DhtArgs;
 use super::privacy::PrivacyArgs;
 use super::{Stop, file_limit};
-use crate::discovery::dht::DhtLimits;
 use crate::engine::{Options, Strategy};
 use crate::proxy::Proxy;
 use crate::torrent::PeerHint;
@@ -76,6 +76,8 @@ pub(super) struct EngineArgs {
     #[command(flatten)]
     pub(super) network: NetworkArgs,
     #[command(flatten)]
+    dht: DhtArgs,
+    #[command(flatten)]
     privacy: PrivacyArgs,
     /// Which arm fetches
     #[arg(long, value_enum, default_value_t)]
@@ -119,6 +121,7 @@ impl EngineArgs {
             ..direct::Settings::default()
         };
         let asks_dht = dht.is_some();
+        let dht = dht.map(|settings| self.dht.with_identities(settings));
         let libtorrent = libtorrent::Settings {
             max_metadata_size: direct.max_metadata_size,
             connect_timeout: direct.connect_timeout,
@@ -138,7 +141,7 @@ impl EngineArgs {
             peers_at_once: 6,
             stagger: Duration::from_millis(200),
             lookup_timeout: Duration::from_secs(10),
-            dht_limits: DhtLimits::default(),
+            dht_limits: self.dht.limits(),
             dht: asks_dht,
             trackers: false,
             allow_local_peers: self.network.allow_local_peers,

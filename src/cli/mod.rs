@@ -4,6 +4,7 @@ mod block;
 mod cooldown;
 mod crawl;
 mod db;
+mod dht;
 mod doctor;
 mod engine;
 mod failed;

@@ -107,6 +107,20 @@ impl Crawl {
         self.shared.state().frontier.closest(point, count)
     }
 
+    /// Lets hashes through once more when they are found again: they were not resolved, and may be
+    /// tried again by now.
+    pub fn forget(&self, infohashes: impl IntoIterator<Item = NodeId>) {
+        let mut state = self.shared.state();
+        for infohash in infohashes {
+            state.seen.forget(&infohash);
+        }
+    }
+
+    /// Lets a hash through at its next announce: who announced it before did not deliver it.
+    pub fn forget_announce(&self, infohash: &NodeId) {
+        self.shared.state().seen.forget_announce(infohash);
+    }
+
     /// The nodes that are worth remembering, with times of the wall clock: those that ever answered. Of
     /// one that was asked and did not answer nobody has heard an interval.
     #[must_use]

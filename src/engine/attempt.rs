@@ -300,13 +300,10 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether the DHT was to be asked, and no node of it has ever answered.
+    /// Whether the DHT was to be asked for this hash, and no node of it has answered.
     fn dht_is_silent(&self) -> bool {
-        let libtorrent = self.stations.libtorrent.as_ref();
         let answered = self.dht.is_some_and(|summary| summary.answered > 0);
-        self.stations.options.dht
-            && !answered
-            && libtorrent.is_none_or(|arm| !arm.health().dht.works())
+        self.stations.options.dht && !answered
     }
 
     /// Who was asked for peers, for a hash that has none.

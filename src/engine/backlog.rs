@@ -143,7 +143,7 @@ impl Backlog {
         }
         self.announced = announced;
         for queue in [&mut self.looked_for, &mut self.sampled] {
-            queue.retain(|key| waiting.contains_key(key) && !seen.contains(key));
+            queue.retain(|key| waiting.contains_key(key) && seen.insert(*key));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::intake::Wanted;
@@ -140,7 +140,9 @@ impl Search {
         loop {
             dht.learn_nodes(libtorrent).await;
             let mut lookup = dht.lookups().look_up(infohash);
-            while let Ok(Some(peers)) = timeout_at(deadline, lookup.next()).await {
+            // It has a deadline of its own, from its first query on: before that it may have to wait
+            // for others, which says nothing about the hash.
+            while let Some(peers) = lookup.next().await {
                 self.found(PeerSource::Dht, peers).await?;
             }
             let summary = lookup.summary();

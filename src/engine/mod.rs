@@ -151,7 +151,7 @@ impl Engine {
     }
 
     /// Resolves one hash, or joins whoever does. Returns once the result is durable. Where whoever was
-    /// first failed, and did not know the peers that are named here, it is tried again with these.
+    /// first found no peers, and some are named here, it is tried again with these.
     pub async fn resolve(&self, wanted: Wanted) -> Resolution {
         let started = Instant::now();
         let mut joins = 0;
@@ -167,7 +167,9 @@ impl Engine {
                     let joined = joined.unwrap_or_else(lost);
                     joins += 1;
                     let names_peers = !wanted.peers.is_empty();
-                    if joined.result.is_err() && names_peers && joins < JOINS {
+                    let had_none = matches!(&joined.result, Err(unresolved)
+                        if unresolved.failure.reason == Reason::NoPeers);
+                    if had_none && names_peers && joins < JOINS {
                         // The other one is about to give up its place.
                         tokio::task::yield_now().await;
                         continue;

@@ -29,7 +29,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) rate: u16,
     /// DHT nodes to know at a time, and to remember
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     pub(super) nodes: u32,
     /// Write DIR/{hash}.torrent; the last part may be a template with {hash} and {name}
     #[arg(short, long, value_name = "DIR")]

@@ -35,6 +35,7 @@ impl DhtState {
             .create(true)
             .truncate(false)
             .open(path)?;
+        refuse_foreign(&file)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self {
                 path: path.to_owned(),
@@ -75,6 +76,19 @@ impl DhtState {
     }
 }
 
+/// Whatever else the file may be, it is not to be written over.
+fn refuse_foreign(file: &File) -> io::Result<()> {
+    let mut start = Vec::new();
+    let length = u64::try_from(MAGIC.len()).unwrap_or(u64::MAX);
+    file.take(length).read_to_end(&mut start)?;
+    // A killed process may have left less than the whole.
+    if MAGIC.as_bytes().starts_with(&start) {
+        return Ok(());
+    }
+    let what = "it has something else in it than the state of a DHT node: name another file";
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
 fn head(state: &[u8]) -> String {
     let checksum = data_encoding::HEXLOWER.encode(&Sha256::digest(state));
     format!("{MAGIC}{checksum}")
@@ -97,6 +111,17 @@ mod tests {
         drop(state);
         let mut again = DhtState::open(&path).unwrap().unwrap();
         assert_eq!(again.read().unwrap().as_deref(), Some(&b"d1:a1:be"[..]));
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metafetch.db");
+        for content in ["SQLite format 3", "\n"] {
+            std::fs::write(&path, content).unwrap();
+            assert!(DhtState::open(&path).is_err());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::wire::krpc::{Answer, NodeId};
 pub(super) const LIAR: u32 = 3;
 /// A node whose first so many named nodes are all dead names only dead ones.
 const ALL_DEAD: u32 = 16;
+/// And one that names more dead nodes than this for each live one is not much better.
+const DEAD_PER_LIVE: u32 = 8;
 /// Fewer samples than this say nothing about where they are from.
 const MIN_SAMPLES: usize = 5;
 /// In a smaller network every node may store every hash.
@@ -139,7 +141,11 @@ pub(super) fn lies(node: &Node, target: &NodeId, answer: &Answer, known: usize) 
 
 /// See [`Lie::NamesTheDead`].
 pub(super) fn names_the_dead(node: &Node) -> bool {
-    node.named_alive == 0 && node.named_dead >= ALL_DEAD
+    let bound = node
+        .named_alive
+        .saturating_add(1)
+        .saturating_mul(DEAD_PER_LIVE);
+    node.named_dead >= ALL_DEAD && node.named_dead > bound
 }
 
 /// The bits that the middle one of `samples` shares with `id`. The middle: a few are announced to

@@ -1,7 +1,7 @@
 //! Hashes that others bring: who may bring how many, and which are none.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::options::CrawlOptions;
 use super::{Discovered, DiscoverySource};
@@ -36,7 +36,8 @@ pub(super) struct Gate {
     per_ip: u32,
     total: u32,
     minute_ms: i64,
-    counted: u32,
+    announced: u32,
+    looked_for: u32,
     ips: HashMap<IpAddr, u32>,
     own: HashSet<NodeId>,
     own_order: VecDeque<NodeId>,
@@ -49,7 +50,8 @@ impl Gate {
             per_ip: options.observed_per_ip,
             total: options.observed,
             minute_ms: now_ms,
-            counted: 0,
+            announced: 0,
+            looked_for: 0,
             ips: HashMap::new(),
             own: HashSet::new(),
             own_order: VecDeque::new(),
@@ -100,25 +102,46 @@ impl Gate {
         })
     }
 
-    /// Whether one more new hash may come from this address in this minute. It counts.
-    pub(super) fn admit(&mut self, from: &PeerAddr, now_ms: i64) -> Result<(), Refusal> {
+    /// Whether one more new hash may come from this address (this /64 of IPv6) in this minute. It
+    /// counts. Announces, whose senders have shown a token, have a total of their own: anybody can
+    /// send `get_peers` under any address.
+    pub(super) fn admit(
+        &mut self,
+        from: &PeerAddr,
+        source: DiscoverySource,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
         if now_ms.saturating_sub(self.minute_ms) >= MINUTE_MS {
             self.minute_ms = now_ms;
-            self.counted = 0;
+            self.announced = 0;
+            self.looked_for = 0;
             self.ips.clear();
         }
-        if self.counted >= self.total {
+        let host = host(from.ip());
+        let counted = match source {
+            DiscoverySource::Announce => &mut self.announced,
+            DiscoverySource::GetPeers | DiscoverySource::Sample => &mut self.looked_for,
+        };
+        if *counted >= self.total {
             return Err(Refusal::Flood);
         }
-        if self.ips.len() < MAX_IPS || self.ips.contains_key(&from.ip()) {
-            let count = self.ips.entry(from.ip()).or_default();
+        if self.ips.len() < MAX_IPS || self.ips.contains_key(&host) {
+            let count = self.ips.entry(host).or_default();
             if *count >= self.per_ip {
                 return Err(Refusal::Flood);
             }
             *count = count.saturating_add(1);
         }
-        self.counted = self.counted.saturating_add(1);
+        *counted = counted.saturating_add(1);
         Ok(())
+    }
+}
+
+/// What one owner has for sure: an IPv4 address, or a /64 of IPv6.
+fn host(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) >> 64 << 64)),
     }
 }
 
@@ -192,7 +215,9 @@ mod tests {
         let mut gate = Gate::new(&options, 0);
         let mut admitted = |ip: u8, now| {
             let from = PeerAddr::new([8, 8, 8, ip].into(), 1);
-            (0..100).filter(|_| gate.admit(&from, now).is_ok()).count()
+            (0..100)
+                .filter(|_| gate.admit(&from, DiscoverySource::GetPeers, now).is_ok())
+                .count()
         };
         assert_eq!([admitted(1, 0), admitted(2, 0), admitted(3, 0)], [5, 5, 2]);
         assert_eq!(admitted(1, MINUTE_MS), 5);

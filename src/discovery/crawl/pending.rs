@@ -80,7 +80,8 @@ impl Pending {
     /// fill it once more.
     pub(super) fn has_room(&self, source: DiscoverySource) -> bool {
         match source {
-            DiscoverySource::Announce => self.announces.len() < self.capacity,
+            // The oldest makes room.
+            DiscoverySource::Announce => true,
             DiscoverySource::GetPeers => self.get_peers.len() < self.capacity,
             DiscoverySource::Sample => self.samples.len() < self.capacity.saturating_mul(2),
         }
@@ -88,7 +89,12 @@ impl Pending {
 
     pub(super) fn push(&mut self, discovered: Discovered) {
         match discovered.source {
-            DiscoverySource::Announce => self.announces.push_back(discovered),
+            DiscoverySource::Announce => {
+                if self.announces.len() >= self.capacity {
+                    self.announces.pop_front();
+                }
+                self.announces.push_back(discovered);
+            }
             DiscoverySource::GetPeers => self.get_peers.push_back(discovered),
             DiscoverySource::Sample => self
                 .samples
@@ -96,7 +102,7 @@ impl Pending {
         }
     }
 
-    /// The next one: announces first, then what was asked for, then samples, but a sample each fourth
+    /// The next one: announces first, the newest before others, then what was asked for, then samples, but a sample each fourth
     /// time.
     pub(super) fn pop(&mut self) -> Option<Discovered> {
         self.taken = self.taken.wrapping_add(1);
@@ -114,7 +120,7 @@ impl Pending {
         {
             return Some(sample);
         }
-        (self.announces.pop_front())
+        (self.announces.pop_back())
             .or_else(|| self.get_peers.pop_front())
             .or_else(|| sample(&mut self.samples))
     }
@@ -142,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn announces_go_first_and_samples_do_not_starve() {
+    fn the_newest_announces_go_first_and_samples_do_not_starve() {
         use DiscoverySource::{Announce, GetPeers, Sample};
         let mut pending = Pending::new(10);
         for number in 0..5 {
@@ -155,12 +161,12 @@ mod tests {
             .map(|next| (next.source, next.infohash.0[0]))
             .collect();
         let first = [
-            (Announce, 0),
-            (Announce, 1),
+            (Announce, 4),
+            (Announce, 3),
             (Announce, 2),
             (Sample, 0),
-            (Announce, 3),
-            (Announce, 4),
+            (Announce, 1),
+            (Announce, 0),
             (GetPeers, 0),
             (Sample, 1),
         ];
@@ -171,7 +177,7 @@ mod tests {
     #[test]
     fn each_source_has_its_bound() {
         let mut pending = Pending::new(3);
-        for source in DiscoverySource::ALL {
+        for source in [DiscoverySource::GetPeers, DiscoverySource::Sample] {
             let fits = (0..10).filter(|number| {
                 let fits = pending.has_room(source);
                 if fits {
@@ -187,5 +193,12 @@ mod tests {
             assert_eq!(fits.count(), bound);
         }
         assert!(pending.is_full());
+        // Of announces the oldest go.
+        let before = pending.len();
+        for number in 0..10 {
+            pending.push(discovered(number, DiscoverySource::Announce));
+        }
+        assert_eq!(pending.len(), before + 3);
+        assert_eq!(pending.pop().map(|next| next.infohash.0[0]), Some(9));
     }
 }

@@ -101,10 +101,9 @@ impl State {
             now.saturating_add(ms(self.options.bep51_again))
         };
         node.record.next_sample_at_ms = until;
-        self.visited.mark(&addr, &id, until);
-        if answer.id != id {
-            self.visited.mark(&addr, &answer.id, until);
-        }
+        // Under an id that is not its own a node must not keep another one from being asked.
+        self.visited
+            .mark(&addr, (answer.id == id).then_some(&id), until);
     }
 
     /// Counts lies against the node. Says whether it stays; a liar is left alone from now on.
@@ -224,8 +223,7 @@ impl State {
         node.asked = false;
         if let AskKind::Samples { at_ms } = ask.kind {
             node.record.next_sample_at_ms = at_ms;
-            let id = node.record.id;
-            self.visited.mark(&ask.addr, &id, at_ms);
+            self.visited.mark(&ask.addr, None, at_ms);
         }
     }
 
@@ -235,7 +233,7 @@ impl State {
         if let Some(node) = self.frontier.get_mut(&ask.addr) {
             node.record.bep51 = Some(false);
             node.record.next_sample_at_ms = until;
-            self.visited.mark(&ask.addr, &node.record.id, until);
+            self.visited.mark(&ask.addr, None, until);
         }
     }
 
@@ -317,7 +315,7 @@ impl State {
                     self.counters.duplicates += 1;
                     return;
                 }
-                match self.gate.admit(&observed.from, now) {
+                match self.gate.admit(&observed.from, discovered.source, now) {
                     Ok(()) => {
                         self.discovered(discovered);
                         let (id, addr) = (observed.node, observed.from);

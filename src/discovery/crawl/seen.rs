@@ -74,6 +74,29 @@ impl Seen {
         self.insert(fingerprint);
     }
 
+    /// Takes the hash for a new one from now on, whoever brings it.
+    pub(super) fn forget(&mut self, infohash: &NodeId) {
+        for announced in [false, true] {
+            let fingerprint = self.fingerprint(infohash, announced);
+            for generation in &mut self.generations {
+                generation.remove(&fingerprint);
+            }
+        }
+    }
+
+    /// Takes the next announce of the hash for a new one.
+    pub(super) fn forget_announce(&mut self, infohash: &NodeId) {
+        let fingerprint = self.fingerprint(infohash, true);
+        for generation in &mut self.generations {
+            if generation.remove(&fingerprint) {
+                // It is known all the same.
+                let known = self.key.hash_one((infohash, false));
+                generation.insert(known);
+                return;
+            }
+        }
+    }
+
     /// How many are remembered.
     pub(super) fn len(&self) -> usize {
         self.generations.iter().map(HashSet::len).sum()

@@ -100,7 +100,7 @@ impl State {
             let node = Node::remembered(record, &state.options, now);
             let (NodeAddr { id, addr }, until) = (node.addr(), node.record.next_sample_at_ms);
             if until > now {
-                state.visited.mark(&addr, &id, until);
+                state.visited.mark(&addr, Some(&id), until);
             }
             state.frontier.meet(node, now);
         }
@@ -169,7 +169,7 @@ impl State {
         let times = node.record.queries;
         let ask = ask_of(node, AskKind::Samples { at_ms }, &self.options, now);
         self.counters.useless_queries += u64::from(ask.useless);
-        self.visited.mark(&ask.node.addr, &ask.node.id, until);
+        self.visited.mark(&ask.node.addr, None, until);
         // Around a node's own id are those that it knows best. Later it tells one of its buckets after
         // the other, and in between helps to fill gaps.
         let buckets = self.frontier.len().max(2).ilog2() + 1;

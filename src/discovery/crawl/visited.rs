@@ -61,12 +61,15 @@ impl Visited {
         self.until.len().saturating_add(2) <= self.capacity
     }
 
-    /// The node must not be asked before `until_ms`.
-    pub(super) fn mark(&mut self, addr: &PeerAddr, id: &NodeId, until_ms: i64) {
+    /// The node must not be asked before `until_ms`: at this endpoint, nor under its id, once that is
+    /// known to be its own.
+    pub(super) fn mark(&mut self, addr: &PeerAddr, id: Option<&NodeId>, until_ms: i64) {
         // Rounded up: a second too late is polite.
         let until = self.seconds(until_ms.saturating_add(999));
         self.until.insert(self.key.hash_one(addr), until);
-        self.until.insert(self.key.hash_one(id), until);
+        if let Some(id) = id {
+            self.until.insert(self.key.hash_one(id), until);
+        }
     }
 
     /// Nodes that are remembered.
@@ -93,7 +96,7 @@ mod tests {
     fn a_node_waits_under_a_new_id_and_at_a_new_endpoint() {
         let mut visited = Visited::new(10, 5_000);
         let ((addr, id), (other_addr, other_id)) = (node(1), node(2));
-        visited.mark(&addr, &id, 65_500);
+        visited.mark(&addr, Some(&id), 65_500);
         for (addr, id) in [(addr, id), (addr, other_id), (other_addr, id)] {
             assert_eq!(visited.until_ms(&addr, &id, 6_000), Some(66_000));
             assert_eq!(visited.until_ms(&addr, &id, 66_000), None);
@@ -107,7 +110,7 @@ mod tests {
         for number in 0..2 {
             let (addr, id) = node(number);
             assert!(visited.has_room(0));
-            visited.mark(&addr, &id, 60_000);
+            visited.mark(&addr, Some(&id), 60_000);
         }
         assert!(!visited.has_room(1_000));
         let (addr, id) = node(0);

@@ -102,11 +102,20 @@ struct Search<'a> {
     summary: Summary,
 }
 
+/// Whether a node of this family is known to be alive.
+fn has_known(shared: &Shared, infohash: NodeId, family: Family) -> bool {
+    !shared.nodes.closest(&infohash, 1, family).is_empty()
+}
+
 impl<'a> Search<'a> {
     fn new(shared: &'a Shared, infohash: NodeId, progress: &'a Progress) -> Self {
         let families = [Family::V4, Family::V6].into_iter();
         let sides = families
-            .filter(|family| *family == Family::V4 || shared.options.ipv6)
+            .filter(|family| match family {
+                Family::V4 => true,
+                // A host without IPv6 is told of its nodes all the same, and would ask them in vain.
+                Family::V6 => shared.options.ipv6 && has_known(shared, infohash, Family::V6),
+            })
             .map(|family| Side {
                 family,
                 candidates: Candidates::new(infohash, shared.options.allow_local),

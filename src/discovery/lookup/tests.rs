@@ -307,8 +307,13 @@ async fn both_address_families_converge() {
         ipv6: true,
         ..LookupOptions::default()
     };
+    let of_v6 = NodeAddr {
+        id: network.nodes[1].id,
+        addr: network.nodes[1].addr,
+    };
     let lookups = network.lookups(options);
-    // Known are those of IPv4 alone: the others are learnt from them.
+    // Known are those of IPv4, and one of IPv6: the others are learnt from them.
+    lookups.nodes().add(of_v6);
     let (peers, summary) = all(lookups.look_up(HASH)).await;
     assert!(summary.converged && peers.len() == 2, "{summary:?}");
     let known = |family| lookups.nodes().closest(&HASH, 8, family).len();
