@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::progress::{self, Rows};
 use super::signals::Signals;
 use super::store::StoreArgs;
+use super::time::now_ms;
 use super::{Exit, say};
 use crate::store::{DataError, Database, StoreError, StoreUrl, Watch};
 
@@ -161,11 +162,6 @@ fn execute(command: Command, work: &Work) -> Exit {
 /// A line on stdout.
 fn print(line: Arguments<'_>) -> std::io::Result<()> {
     progress::suspended(|| writeln!(std::io::stdout().lock(), "{line}"))
-}
-
-/// Now: UTC, milliseconds since 1970.
-fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 /// A text from outside, without what could steer a terminal.
