@@ -31,7 +31,7 @@ use super::output::Format;
 use super::session::Session;
 use super::signals::Signals;
 use super::{Exit, Stop, say};
-use crate::discovery::crawl::{Crawl, CrawlOptions, NodeRecord};
+use crate::discovery::crawl::{Crawl, CrawlCounters, CrawlOptions, NodeRecord};
 use crate::discovery::dht::{Dht, Purpose};
 use crate::engine::{BacklogState, Engine, Origin, Resolution};
 use crate::libtorrent::DhtHealth;
@@ -265,7 +265,7 @@ impl Run {
     /// Takes nothing in any more, and ends what is in work.
     fn stop(&mut self) {
         if let Some(crawl) = self.crawl.take() {
-            self.count_crawl(&crawl);
+            self.count_crawl(&crawl.counters());
             self.nodes = crawl.nodes_to_save();
         }
         self.engine.stop();
@@ -305,7 +305,7 @@ impl Run {
     }
 
     async fn on_second(&mut self) {
-        self.count();
+        let known_nodes = self.count();
         self.screen.draw(&self.funnel);
         self.end_at_limits();
         if self.crawl.is_some() && self.dht.is_closed() {
@@ -320,11 +320,7 @@ impl Run {
                 .add_dht_nodes(crawl.closest(&somewhere, NODES_FOR_LOOKUPS));
         }
         // A crawl that knows few nodes begins with those of the routing table.
-        let few = self
-            .crawl
-            .as_ref()
-            .is_some_and(|crawl| crawl.counters().nodes < FEW_NODES);
-        if few {
+        if self.crawl.is_some() && known_nodes < FEW_NODES {
             let nodes = self.engine.dht_live_nodes().await;
             if let Some(crawl) = &self.crawl {
                 crawl.add_nodes(nodes);
@@ -332,16 +328,15 @@ impl Run {
         }
     }
 
-    fn count_crawl(&mut self, crawl: &Crawl) {
-        let counters = crawl.counters();
+    fn count_crawl(&mut self, counters: &CrawlCounters) {
         let met = u64::try_from(self.met_before).unwrap_or(u64::MAX);
         self.totals.nodes = counters.named.new.saturating_add(met);
         self.totals.samples = counters.samples;
         self.totals.hashes = counters.new_hashes();
     }
 
-    /// Brings the counts up to date.
-    fn count(&mut self) {
+    /// Brings the counts up to date. Returns how many nodes the crawl knows.
+    fn count(&mut self) -> usize {
         let dht = self.dht.counters();
         self.totals.queries = dht.queries();
         self.totals.answers = dht.answers;
@@ -359,18 +354,19 @@ impl Run {
             in_work: backlog.taken.saturating_sub(self.results_seen),
             ..Now::default()
         };
-        if let Some(crawl) = self.crawl.take() {
-            self.count_crawl(&crawl);
-            let counters = crawl.counters();
+        // Once: this goes through all nodes that the crawl knows.
+        if let Some(counters) = self.crawl.as_ref().map(Crawl::counters) {
+            self.count_crawl(&counters);
             now.known_nodes = counters.nodes;
             now.good_nodes = counters.good;
             now.pace = counters.rate;
             now.waiting = now.waiting.saturating_add(counters.pending);
-            self.crawl = Some(crawl);
         }
+        let known_nodes = now.known_nodes;
         self.funnel.note(self.totals, now);
         self.note_session();
         self.session.note_rates();
+        known_nodes
     }
 
     fn note_session(&mut self) {
