@@ -86,8 +86,17 @@ impl Run {
     async fn find(&mut self, share: f64, time: Duration) {
         let end = Instant::now() + time;
         while self.share_found() < share {
-            let Ok(next) = timeout_at(end, self.hashes.recv()).await else {
-                return;
+            // Those that the routing table began with may all be dead or lie: as the command does,
+            // name more while few are known.
+            if self.crawl.counters().nodes < 200 {
+                self.crawl.add_nodes(self.arm.dht_live_nodes().await);
+            }
+            let second = (Instant::now() + Duration::from_secs(1)).min(end);
+            let Ok(next) = timeout_at(second, self.hashes.recv()).await else {
+                if Instant::now() >= end {
+                    return;
+                }
+                continue;
             };
             let next = next.unwrap();
             assert_eq!(next.source, DiscoverySource::Sample);
@@ -123,7 +132,8 @@ async fn the_torrents_of_a_dht_are_found_over_one_session() {
         ..CrawlOptions::default()
     };
     let mut run = Run::start(4_000, 5, options).await;
-    run.find(0.95, Duration::from_secs(60)).await;
+    // As long as the machine needs: what is judged is that all comes, and what was asked for it.
+    run.find(0.95, Duration::from_secs(280)).await;
     assert!(run.share_found() >= 0.95, "{}", run.share_found());
     run.check().await;
 }
