@@ -57,6 +57,9 @@ struct Args {
     /// The median time after which its nodes answer.
     #[arg(long, default_value = "0ms", value_parser = humantime::parse_duration)]
     dht_latency: Duration,
+    /// Its samples are hashes that nobody has, others each time.
+    #[arg(long)]
+    dht_endless: bool,
     /// Gives each peer an address of its own in 127.0.2.0/24 and above, rather than 127.0.0.1.
     #[arg(long)]
     own_ips: bool,
@@ -222,6 +225,7 @@ impl Args {
             },
             interval: self.dht_interval,
             latency: self.dht_latency,
+            endless: self.dht_endless,
         }
     }
 

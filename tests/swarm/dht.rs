@@ -45,6 +45,8 @@ pub struct DhtOptions {
     /// The median time after which an honest node answers; a node's own is half of it to four times
     /// as much.
     pub latency: Duration,
+    /// Samples are hashes that nobody has, others each time: a network that never ends.
+    pub endless: bool,
 }
 
 impl Default for DhtOptions {
@@ -54,6 +56,7 @@ impl Default for DhtOptions {
             mix: DhtMix::HONEST,
             interval: Duration::from_secs(10),
             latency: Duration::ZERO,
+            endless: false,
         }
     }
 }
@@ -157,6 +160,7 @@ pub(super) async fn start(
     let common = Arc::new(Common {
         interval: options.interval,
         started: std::time::Instant::now(),
+        endless: options.endless,
         away: AtomicBool::new(false),
     });
     let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(count);

@@ -27,6 +27,8 @@ const VALUES: usize = 100;
 pub(super) struct Common {
     pub(super) interval: Duration,
     pub(super) started: Instant,
+    /// See [`DhtOptions::endless`](super::DhtOptions::endless).
+    pub(super) endless: bool,
     /// Nobody hears anything.
     pub(super) away: AtomicBool,
 }
@@ -320,6 +322,15 @@ impl Node {
         let (samples, count, seconds) = if self.lies(Lie::Samples) {
             let samples = self.random.lock().unwrap().bytes(20 * SAMPLES);
             (samples, 1_000_000, 0)
+        } else if common.endless {
+            let mut random = self.random.lock().unwrap();
+            let near = (0..SAMPLES).flat_map(|_| {
+                let mut hash = random.id();
+                hash[0] = self.id[0];
+                hash[1] = hash[1] & 0x0f | self.id[1] & 0xf0;
+                hash
+            });
+            (near.collect(), 100_000, common.interval.as_secs())
         } else {
             let round = match common.interval.as_nanos() {
                 0 => u128::from(stored.sampled),
