@@ -39,6 +39,12 @@ constexpr std::size_t max_peers_found = 1000;
 /// Requests that we answer, with a reject, for each connection; the rest is ignored.
 constexpr int max_answers = 64;
 
+/// How rTorrent (the libtorrent of Rakshasa, not this one) begins its name. It lets a request lie
+/// while it answers another one, until something more comes in.
+constexpr char const* one_at_a_time = "libTorrent ";
+/// After so long without a block the peer is sent a keep-alive, should it let a request lie.
+constexpr auto nudge_after = std::chrono::milliseconds(900);
+
 /// What the connections of one torrent share.
 class Swarm {
   public:
@@ -167,7 +173,8 @@ class PeerPlugin final : public lt::peer_plugin {
             judge(Verdict::MetadataSizeInvalid);
         else {
             m_their_message_id = static_cast<std::uint8_t>(id);
-            m_pieces = Pieces(static_cast<std::size_t>(claim.int_value()));
+            m_pieces = Pieces(static_cast<std::size_t>(claim.int_value()),
+                              client.starts_with(one_at_a_time));
             enter(Phase::transfer);
             m_progress = m_entered;
             request();
@@ -238,8 +245,11 @@ class PeerPlugin final : public lt::peer_plugin {
                 judge(Verdict::TransferTimeout);
             else if (m_pieces.is_refused_again())
                 judge(Verdict::Rejected);
-            else
+            else {
+                if (now - m_progress >= nudge_after)
+                    m_connection.send_buffer("\0\0\0\0", 4);
                 request();
+            }
             break;
         case Phase::verify:
             break;

@@ -21,8 +21,9 @@ constexpr auto floor_grace = std::chrono::seconds(10);
 
 } // namespace
 
-Pieces::Pieces(std::size_t size)
-    : m_size(size), m_blocks((size + block_size - 1) / block_size), m_window(window_start) {}
+Pieces::Pieces(std::size_t size, bool one_at_a_time)
+    : m_size(size), m_blocks((size + block_size - 1) / block_size),
+      m_window(one_at_a_time ? 1 : window_start), m_window_max(one_at_a_time ? 1 : window_max) {}
 
 std::optional<std::size_t> Pieces::next() {
     if (m_asked >= m_window)
@@ -46,7 +47,7 @@ bool Pieces::accept(std::int64_t index, char const* data, std::size_t length) {
     --m_asked;
     ++m_arrived;
     m_received += length;
-    m_window = std::min(m_window + 1, window_max);
+    m_window = std::min(m_window + 1, m_window_max);
     m_rounds_refused = 0;
     return true;
 }

@@ -15,8 +15,9 @@ namespace metafetch {
 class Pieces {
   public:
     Pieces() = default;
-    /// `size` bytes are claimed; the caller has checked the claim against the cap.
-    explicit Pieces(std::size_t size);
+    /// `size` bytes are claimed; the caller has checked the claim against the cap. `one_at_a_time`
+    /// is for a peer that can't take another request before it has answered the last.
+    Pieces(std::size_t size, bool one_at_a_time);
 
     std::size_t size() const noexcept { return m_size; }
 
@@ -51,6 +52,7 @@ class Pieces {
     std::size_t m_arrived = 0;
     std::size_t m_asked = 0;
     std::size_t m_window = 0;
+    std::size_t m_window_max = 0;
     // Blocks before this one are neither missing nor to be asked for again.
     std::size_t m_first_missing = 0;
     bool m_refused = false;

@@ -95,8 +95,46 @@ fn qbittorrent_by_direct() {
 }
 
 #[test]
+fn rtorrent_by_direct() {
+    let torrent = Torrent::v1();
+    delivers_from(&Seeder::rtorrent(&torrent), &torrent, "direct");
+}
+
+#[test]
+fn rtorrent_by_libtorrent() {
+    let torrent = Torrent::v1();
+    delivers_from(&Seeder::rtorrent(&torrent), &torrent, "libtorrent");
+}
+
+#[test]
+fn qbittorrent_that_requires_encryption_by_direct() {
+    let torrent = Torrent::v1();
+    let seeder = Seeder::qbittorrent_encrypted(&torrent);
+    delivers_from(&seeder, &torrent, "direct");
+}
+
+#[test]
+fn transmission_that_requires_encryption_by_direct() {
+    let torrent = Torrent::v1();
+    let seeder = Seeder::transmission_encrypted(&torrent);
+    delivers_from(&seeder, &torrent, "direct");
+}
+
+#[test]
+fn aria2_that_requires_encryption_by_direct() {
+    let torrent = Torrent::v1();
+    let seeder = Seeder::aria2_encrypted(&torrent);
+    delivers_from(&seeder, &torrent, "direct");
+}
+
+#[test]
 fn encrypted_only_by_libtorrent() {
     libtorrent_delivers(&encrypted_only(), "libtorrent");
+}
+
+#[test]
+fn encrypted_only_by_direct() {
+    libtorrent_delivers(&encrypted_only(), "direct");
 }
 
 #[test]

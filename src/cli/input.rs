@@ -215,10 +215,12 @@ pub(super) fn content(line: &str) -> &str {
 
 /// The hash of a magnet or an infohash.
 pub(super) fn infohash(text: &str) -> Result<Infohash, String> {
-    match parse(text)? {
-        Some(wanted) => Ok(wanted.infohash),
-        None => Err("expected an infohash or a magnet".to_owned()),
-    }
+    wanted(text).map(|wanted| wanted.infohash)
+}
+
+/// A hash as an argument, with what its magnet says besides.
+pub(super) fn wanted(text: &str) -> Result<Wanted, String> {
+    parse(text)?.ok_or_else(|| "expected an infohash or a magnet".to_owned())
 }
 
 pub(super) fn is_magnet(text: &str) -> bool {

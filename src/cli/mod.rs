@@ -5,6 +5,7 @@ mod cooldown;
 mod crawl;
 mod db;
 mod dht;
+mod diagnose;
 mod doctor;
 mod engine;
 mod failed;
@@ -114,6 +115,8 @@ enum Command {
     Resolve(Box<resolve::Args>),
     /// Discover infohashes in the DHT, and resolve them.
     Crawl(Box<crawl::Args>),
+    /// Find out why a hash does not resolve: phase by phase, peer by peer.
+    Diagnose(Box<diagnose::Args>),
     /// Check this host: ports, DHT, clock, limits, database.
     Doctor(doctor::Args),
     /// Show or forget hashes that cool down after a failure.
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
     let explain = match &cli.command {
         Command::Resolve(args) => args.engine.explain,
         Command::Crawl(args) => args.engine.explain,
+        Command::Diagnose(args) => args.engine.explain,
         _ => false,
     };
     log::start(cli.verbose, explain);
@@ -158,6 +162,7 @@ async fn run(command: Command) -> Exit {
     let done = match command {
         Command::Resolve(args) => return resolve::run(*args).await,
         Command::Crawl(args) => return crawl::run(*args).await,
+        Command::Diagnose(args) => diagnose::run(*args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Db(args) => return db::run(args).await,
         Command::Failed(args) => failed::run(args).await,

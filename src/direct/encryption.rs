@@ -1,35 +1,93 @@
-//! Whether a peer that hangs up on a plaintext handshake wants an encrypted one.
+//! Message stream encryption (MSE/PE) on the connections that we open.
 
-use rand::Rng as _;
+use std::io::{self, ErrorKind};
+
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::dial::dial;
-use crate::proxy::Proxy;
-use crate::torrent::PeerAddr;
+use super::stream::PeerStream;
+use crate::wire::mse::{Initiator, MseError, Progress};
 
-/// Length of a Diffie-Hellman public key of MSE/PE (768 bits).
-const KEY: usize = 96;
+/// Whether connections are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encryption {
+    /// Where a peer does not answer in the clear, or is known to want it.
+    #[default]
+    Prefer,
+    /// Always, and the whole stream.
+    Require,
+    /// Never.
+    Off,
+}
 
-/// Opens a second connection, begins the key exchange of MSE/PE and says whether the peer takes
-/// part. Nearly any 768-bit number is a valid public key, and the exchange goes no further, so
-/// random bytes serve.
-pub(super) async fn is_required(proxy: Option<&Proxy>, peer: PeerAddr, deadline: Instant) -> bool {
-    let limit = deadline.saturating_duration_since(Instant::now());
-    let Ok(mut stream) = dial(proxy, peer, limit).await else {
-        return false;
-    };
-    let mut key = [0u8; KEY];
-    rand::rng().fill_bytes(&mut key);
-    // 0x13 would look like the start of a plaintext handshake.
-    key[0] |= 0x80;
+impl Encryption {
+    /// What is tried with a peer, in this order: whether it is encrypted. `first` is what it wants, as
+    /// far as known.
+    pub(super) fn tries(self, first: bool) -> &'static [bool] {
+        match (self, first) {
+            (Self::Off, _) => &[false],
+            (Self::Require, _) => &[true],
+            (Self::Prefer, false) => &[false, true],
+            (Self::Prefer, true) => &[true, false],
+        }
+    }
+}
+
+/// Why keys were not exchanged.
+#[derive(Debug)]
+pub(super) enum KeyFailure {
+    /// It said nothing, or nothing of this protocol.
+    NoPart(io::Error),
+    /// It took part, and then did not go on.
+    Broken(String),
+}
+
+/// Exchanges keys; `initial` is said right after it.
+pub(super) async fn exchange_keys(
+    mut tcp: TcpStream,
+    skey: [u8; 20],
+    initial: Vec<u8>,
+    only_rc4: bool,
+    deadline: Instant,
+) -> Result<PeerStream, KeyFailure> {
+    let (mut initiator, first) = Initiator::new(skey, initial, only_rc4);
+    let mut has_key = false;
     let exchange = async {
-        stream.write_all(&key).await?;
-        let mut answer = [0u8; KEY];
-        stream.read_exact(&mut answer).await.map(|_| answer)
+        tcp.write_all(&first).await?;
+        let mut buffer = [0; 1024];
+        loop {
+            let count = tcp.read(&mut buffer).await?;
+            if count == 0 {
+                return Err(io::Error::from(ErrorKind::UnexpectedEof));
+            }
+            match initiator.receive(buffer.get(..count).unwrap_or_default()) {
+                Ok(Progress::More) => {}
+                Ok(Progress::Send(bytes)) => {
+                    has_key = true;
+                    tcp.write_all(&bytes).await?;
+                }
+                Ok(Progress::Done(keys)) => return Ok(Ok(keys)),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
     };
-    matches!(
-        timeout_at(deadline, exchange).await,
-        Ok(Ok(answer)) if !answer.starts_with(b"\x13BitTorrent protocol")
-    )
+    let end = timeout_at(deadline, exchange).await;
+    let end = end.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+    match end {
+        Ok(Ok(keys)) => Ok(PeerStream::encrypted(tcp, keys)),
+        Ok(Err(MseError::Plaintext)) => Err(KeyFailure::NoPart(io::Error::new(
+            ErrorKind::UnexpectedEof,
+            MseError::Plaintext,
+        ))),
+        Ok(Err(error)) => Err(KeyFailure::Broken(error.to_string())),
+        Err(error) if has_key => Err(KeyFailure::Broken(match error.kind() {
+            ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+            ErrorKind::TimedOut => "it did not go on in time".to_owned(),
+            _ => error.to_string(),
+        })),
+        Err(error) => Err(KeyFailure::NoPart(error)),
+    }
 }

@@ -1,16 +1,20 @@
 //! What is said after the handshakes: messages in, bytes out, no I/O.
 
-use super::Settings;
 use super::pieces::{Pieces, Step};
+use super::{Event, ExtensionsSeen, Progress, Settings};
 use crate::torrent::{Failure, Phase, Reason};
 use crate::wire::extension::ExtensionHandshake;
-use crate::wire::message::{Message, encode_extended};
+use crate::wire::message::{self, KEEP_ALIVE, Message, encode_extended};
 use crate::wire::ut_metadata::{self, UtMetadata};
 
 /// The extended message id of the extension handshake (BEP 10).
 const HANDSHAKE: u8 = 0;
 /// The id under which peers are to send us `ut_metadata` messages.
 const UT_METADATA: u8 = 1;
+
+/// How rTorrent (the libtorrent of Rakshasa, not the one of the other arm) begins its name. It lets
+/// a request lie while it answers another one, until something more comes in.
+const ONE_AT_A_TIME: &str = "libTorrent ";
 
 enum State {
     /// The peer's extension handshake has not come yet.
@@ -23,6 +27,7 @@ enum State {
 
 /// The conversation of one attempt, from the extension handshake to the last block.
 pub(super) struct Exchange {
+    progress: Progress,
     max_metadata_size: u32,
     state: State,
     /// Bytes to be sent; the owner of the socket takes them.
@@ -37,12 +42,13 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Begins with our extension handshake in [`Exchange::out`].
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, progress: Progress) -> Self {
         let handshake = ExtensionHandshake {
             ut_metadata: Some(UT_METADATA),
             ..ExtensionHandshake::default()
         };
         Self {
+            progress,
             max_metadata_size: settings.max_metadata_size,
             state: State::Extension,
             out: encode_extended(HANDSHAKE, &handshake.encode()),
@@ -94,8 +100,29 @@ impl Exchange {
                 payload,
             } => self.on_ut_metadata(payload),
             // Messages of extensions that we did not announce are ignored, as BEP 10 has it.
-            Message::Extended { .. } | Message::Other { .. } | Message::KeepAlive => Ok(()),
+            Message::Extended { payload, .. } => {
+                self.saw("extended", payload.len());
+                Ok(())
+            }
+            Message::Other { id, len } => {
+                self.saw(message::name(*id), *len);
+                Ok(())
+            }
+            Message::KeepAlive => {
+                self.saw("keep_alive", 0);
+                Ok(())
+            }
         }
+    }
+
+    fn saw(&self, name: &'static str, bytes: usize) {
+        self.progress.note(|| Event::Message { name, bytes });
+    }
+
+    /// Sends nothing that means anything: a peer may let a request lie until it hears from us.
+    pub(super) fn nudge(&mut self) {
+        self.out.extend(KEEP_ALIVE);
+        self.progress.note(|| Event::Nudged);
     }
 
     /// Asks again after a pause.
@@ -107,6 +134,8 @@ impl Exchange {
     fn on_handshake(&mut self, payload: &[u8]) -> Result<(), Failure> {
         let handshake = ExtensionHandshake::decode(payload)
             .map_err(|error| violation(Phase::Extension, error.to_string()))?;
+        self.progress
+            .note(|| Event::ExtensionHandshake(ExtensionsSeen::new(&handshake, payload)));
         if handshake.client.is_some() {
             self.client = handshake.client;
         }
@@ -117,9 +146,10 @@ impl Exchange {
                     .ut_metadata
                     .ok_or_else(|| no_metadata("it has no ut_metadata"))?;
                 let size = self.checked_size(handshake.metadata_size)?;
+                let client = self.client.as_deref().unwrap_or_default();
                 self.state = State::Transfer {
                     ut_metadata: id,
-                    pieces: Pieces::new(size),
+                    pieces: Pieces::new(size, client.starts_with(ONE_AT_A_TIME)),
                 };
                 self.request();
             }
@@ -169,8 +199,15 @@ impl Exchange {
                 piece,
                 total_size,
                 block,
-            } => pieces.data(piece, total_size, block),
-            UtMetadata::Reject { piece } => pieces.reject(piece),
+            } => {
+                let bytes = block.len();
+                self.progress.note(|| Event::Block { piece, bytes });
+                pieces.data(piece, total_size, block)
+            }
+            UtMetadata::Reject { piece } => {
+                self.progress.note(|| Event::Rejected { piece });
+                pieces.reject(piece)
+            }
             UtMetadata::Request { piece } => {
                 // We have nothing to give yet. A piece out of range gets no answer.
                 if let Ok(piece) = u32::try_from(piece) {
@@ -210,7 +247,12 @@ impl Exchange {
         } = &mut self.state
             && !self.paused
         {
-            for piece in pieces.requests() {
+            let requests = pieces.requests();
+            if let Some(&first) = requests.first() {
+                let blocks = requests.len();
+                self.progress.note(|| Event::Requested { first, blocks });
+            }
+            for piece in requests {
                 let request = ut_metadata::encode_request(piece);
                 self.out.extend(encode_extended(*ut_metadata, &request));
             }

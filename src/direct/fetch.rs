@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::encryption::{Encryption, KeyFailure, exchange_keys};
 use super::exchange::{Exchange, violation};
-use super::{Attempt, Progress, Settings, dial, encryption};
-use crate::torrent::{Failure, Infohash, PeerAddr, Phase, Reason};
+use super::stream::PeerStream;
+use super::{Attempt, Event, HandshakeSeen, Progress, Request, Settings, dial};
+use crate::torrent::{Failure, Infohash, Phase, Reason};
 use crate::wire::handshake::{Handshake, PeerId};
 use crate::wire::message::FrameDecoder;
 
@@ -20,20 +21,20 @@ const REJECT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn fetch(
     settings: &Settings,
     infohash: &Infohash,
-    peer: PeerAddr,
-    connect_timeout: Duration,
+    request: Request,
     progress: &Progress,
 ) -> Attempt {
     let start = Instant::now();
     let mut attempt = Attempt {
-        peer,
+        peer: request.peer,
         result: Ok(Vec::new()),
+        encrypted: false,
         client: None,
         metadata_size: None,
         connect_time: None,
         elapsed: Duration::ZERO,
     };
-    attempt.result = run(settings, infohash, connect_timeout, progress, &mut attempt).await;
+    attempt.result = run(settings, infohash, request, progress, &mut attempt).await;
     attempt.connect_time = progress.connect_time();
     attempt.elapsed = start.elapsed();
     attempt
@@ -42,42 +43,11 @@ pub(super) async fn fetch(
 async fn run(
     settings: &Settings,
     infohash: &Infohash,
-    connect_timeout: Duration,
+    request: Request,
     progress: &Progress,
     attempt: &mut Attempt,
 ) -> Result<Vec<u8>, Failure> {
-    progress.enter(Phase::Connect);
-    let start = Instant::now();
-    let mut stream = dial::dial(settings.proxy.as_ref(), attempt.peer, connect_timeout).await?;
-    progress.connected(start.elapsed());
-
-    progress.enter(Phase::Handshake);
-    let deadline = Instant::now() + settings.handshake_timeout;
-    let peer_id = if settings.anonymous {
-        PeerId::anonymous()
-    } else {
-        PeerId::random()
-    };
-    let ours = Handshake::new(infohash.wire_id(), peer_id);
-    let theirs = match handshake(&mut stream, &ours, infohash, deadline).await {
-        Ok(theirs) => theirs,
-        Err(HandshakeEnd::Silent(failure)) => {
-            // It hung up on a plaintext handshake: perhaps it wants an encrypted one.
-            let proxy = settings.proxy.as_ref();
-            return Err(
-                if encryption::is_required(proxy, attempt.peer, deadline).await {
-                    Failure::new(
-                        Reason::EncryptionRequired,
-                        Phase::Handshake,
-                        "it hung up on a plaintext handshake, and answers an encrypted one",
-                    )
-                } else {
-                    failure
-                },
-            );
-        }
-        Err(HandshakeEnd::Failed(failure)) => return Err(failure),
-    };
+    let (mut stream, theirs) = greet(settings, infohash, request, progress, attempt).await?;
     attempt.client = theirs.peer_id.client();
     if !theirs.supports_extensions() {
         return Err(Failure::new(
@@ -87,7 +57,7 @@ async fn run(
         ));
     }
 
-    let mut exchange = Exchange::new(settings);
+    let mut exchange = Exchange::new(settings, progress.clone());
     let end = converse(&mut stream, settings, &mut exchange, progress).await;
     attempt.metadata_size = exchange.metadata_size;
     if exchange.client.is_some() {
@@ -108,23 +78,133 @@ async fn run(
     }
 }
 
+/// After so long without a word from a peer that has requests of ours, it is sent a keep-alive.
+const NUDGE: Duration = Duration::from_secs(1);
+
 /// How a handshake failed: with or without a byte from the peer.
 enum HandshakeEnd {
-    /// The peer ended the connection without having said anything.
+    /// The peer said nothing: perhaps it wants to be spoken to in another way.
     Silent(Failure),
     Failed(Failure),
 }
 
+/// Connects and exchanges handshakes, in the clear or encrypted, and where the peer does not answer
+/// the one, the other.
+async fn greet(
+    settings: &Settings,
+    infohash: &Infohash,
+    request: Request,
+    progress: &Progress,
+    attempt: &mut Attempt,
+) -> Result<(PeerStream, Handshake), Failure> {
+    let peer_id = if settings.anonymous {
+        PeerId::anonymous()
+    } else {
+        PeerId::random()
+    };
+    let ours = Handshake::new(infohash.wire_id(), peer_id);
+    let mut limit = settings.handshake_timeout;
+    let mut silent: Option<Failure> = None;
+    for &encrypted in settings.encryption.tries(request.encrypted) {
+        if silent.is_none() {
+            progress.enter(Phase::Connect);
+        }
+        progress.note(|| Event::Dialling { encrypted });
+        let start = Instant::now();
+        let proxy = settings.proxy.as_ref();
+        let stream = match dial::dial(proxy, attempt.peer, request.connect_timeout).await {
+            Ok(stream) => stream,
+            // That it takes no second connection says less than how it took the first one.
+            Err(failure) => return Err(silent.unwrap_or(failure)),
+        };
+        progress.connected(start.elapsed());
+        progress.note(|| Event::Connected);
+        progress.enter(Phase::Handshake);
+        attempt.encrypted = encrypted;
+        let start = Instant::now();
+        let deadline = start + limit;
+        let end = if encrypted {
+            let only_rc4 = settings.encryption == Encryption::Require;
+            encrypted_handshake(stream, &ours, infohash, only_rc4, deadline).await
+        } else {
+            handshake(PeerStream::plain(stream), &ours, infohash, deadline).await
+        };
+        match end {
+            Ok((stream, theirs)) => {
+                if let Some(method) = stream.method() {
+                    progress.note(|| Event::keys(method));
+                }
+                progress.note(|| Event::Handshake(HandshakeSeen::new(&theirs)));
+                return Ok((stream, theirs));
+            }
+            Err(HandshakeEnd::Failed(failure)) => return Err(failure),
+            Err(HandshakeEnd::Silent(failure)) => {
+                progress.note(|| Event::Unanswered {
+                    why: failure.detail.clone(),
+                });
+                // A peer that lets us wait has had most of its time.
+                if failure.reason == Reason::HandshakeTimeout {
+                    limit /= 2;
+                }
+                silent.get_or_insert(failure);
+            }
+        }
+    }
+    attempt.encrypted = settings.encryption.tries(request.encrypted).first() == Some(&true);
+    Err(silent.unwrap_or_else(|| Failure::new(Reason::Internal, Phase::Handshake, "not tried")))
+}
+
+async fn encrypted_handshake(
+    stream: TcpStream,
+    ours: &Handshake,
+    infohash: &Infohash,
+    only_rc4: bool,
+    deadline: Instant,
+) -> Result<(PeerStream, Handshake), HandshakeEnd> {
+    let initial = ours.encode().to_vec();
+    match exchange_keys(stream, ours.infohash, initial, only_rc4, deadline).await {
+        Ok(stream) => read_handshake(stream, ours, infohash, deadline)
+            .await
+            .map_err(|end| match end {
+                HandshakeEnd::Silent(failure) | HandshakeEnd::Failed(failure) => {
+                    HandshakeEnd::Failed(failure)
+                }
+            }),
+        Err(KeyFailure::Broken(why)) => Err(HandshakeEnd::Failed(Failure::new(
+            Reason::EncryptionRequired,
+            Phase::Handshake,
+            format!("it takes part in a key exchange, but then {why}"),
+        ))),
+        Err(KeyFailure::NoPart(error)) => {
+            let mut failure = hung_up(&error, Phase::Handshake);
+            failure.detail = format!("to an encrypted handshake: {}", failure.detail);
+            Err(HandshakeEnd::Silent(failure))
+        }
+    }
+}
+
 async fn handshake(
-    stream: &mut TcpStream,
+    mut stream: PeerStream,
     ours: &Handshake,
     infohash: &Infohash,
     deadline: Instant,
-) -> Result<Handshake, HandshakeEnd> {
+) -> Result<(PeerStream, Handshake), HandshakeEnd> {
+    match timeout_at(deadline, stream.write_all(&ours.encode())).await {
+        Ok(Ok(())) => read_handshake(stream, ours, infohash, deadline).await,
+        Ok(Err(error)) => Err(HandshakeEnd::Silent(hung_up(&error, Phase::Handshake))),
+        Err(_) => Err(HandshakeEnd::Failed(no_handshake(0))),
+    }
+}
+
+async fn read_handshake(
+    mut stream: PeerStream,
+    ours: &Handshake,
+    infohash: &Infohash,
+    deadline: Instant,
+) -> Result<(PeerStream, Handshake), HandshakeEnd> {
     let mut bytes = [0u8; Handshake::LEN];
     let mut filled = 0;
     let exchange = async {
-        stream.write_all(&ours.encode()).await?;
         while let Some(rest) = bytes.get_mut(filled..)
             && !rest.is_empty()
         {
@@ -146,14 +226,24 @@ async fn handshake(
             });
         }
         Err(_) => {
-            return Err(HandshakeEnd::Failed(Failure::new(
-                Reason::HandshakeTimeout,
-                Phase::Handshake,
-                format!("it accepted the connection and sent {filled} of 68 bytes in time"),
-            )));
+            let failure = no_handshake(filled);
+            return Err(if filled == 0 {
+                HandshakeEnd::Silent(failure)
+            } else {
+                HandshakeEnd::Failed(failure)
+            });
         }
     }
-    check(&bytes, ours, infohash).map_err(HandshakeEnd::Failed)
+    let theirs = check(&bytes, ours, infohash).map_err(HandshakeEnd::Failed)?;
+    Ok((stream, theirs))
+}
+
+fn no_handshake(filled: usize) -> Failure {
+    Failure::new(
+        Reason::HandshakeTimeout,
+        Phase::Handshake,
+        format!("it accepted the connection and sent {filled} of 68 bytes in time"),
+    )
 }
 
 /// Checks the peer's handshake: this torrent, and not ourselves.
@@ -185,7 +275,7 @@ fn check(
 
 /// Talks until the dictionary is complete.
 async fn converse(
-    stream: &mut TcpStream,
+    stream: &mut PeerStream,
     settings: &Settings,
     exchange: &mut Exchange,
     progress: &Progress,
@@ -203,7 +293,9 @@ async fn converse(
                 .map_err(|error| hung_up(&error, phase))?;
             exchange.out.clear();
         }
-        let wake = resume_at.map_or(deadline, |at: Instant| at.min(deadline));
+        let nudge_at = || (phase == Phase::Transfer).then(|| Instant::now() + NUDGE);
+        let pause = resume_at.or_else(nudge_at).unwrap_or(deadline);
+        let wake = pause.min(deadline);
         match timeout_at(wake, stream.read(decoder.spare_mut())).await {
             Ok(Ok(0)) => {
                 return Err(hung_up(&std::io::ErrorKind::UnexpectedEof.into(), phase));
@@ -213,6 +305,10 @@ async fn converse(
             Err(_) if resume_at.is_some_and(|at| at < deadline) => {
                 resume_at = None;
                 exchange.resume();
+                continue;
+            }
+            Err(_) if wake < deadline => {
+                exchange.nudge();
                 continue;
             }
             Err(_) => return Err(too_slow(exchange)),

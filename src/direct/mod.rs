@@ -10,6 +10,8 @@ mod encryption;
 mod exchange;
 mod fetch;
 mod pieces;
+mod stream;
+mod trace;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +19,9 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+pub use self::encryption::Encryption;
+use self::trace::Trace;
+pub use self::trace::{Event, ExtensionsSeen, HandshakeSeen, Step};
 use crate::proxy::Proxy;
 use crate::torrent::{Failure, Infohash, PeerAddr, Phase};
 
@@ -35,6 +40,8 @@ pub struct Settings {
     pub max_metadata_size: u32,
     /// How many connections may be open at a time.
     pub max_connections: usize,
+    /// Whether connections are encrypted.
+    pub encryption: Encryption,
     /// Peer ids that name no client, a new one for each connection.
     pub anonymous: bool,
     /// What every connection goes through.
@@ -49,10 +56,22 @@ impl Default for Settings {
             transfer_timeout: Duration::from_secs(8),
             max_metadata_size: 10 * 1024 * 1024,
             max_connections: 2000,
+            encryption: Encryption::default(),
             anonymous: false,
             proxy: None,
         }
     }
+}
+
+/// Which peer to ask, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The peer.
+    pub peer: PeerAddr,
+    /// How long TCP may take to connect, no longer than [`Settings`] allow.
+    pub connect_timeout: Duration,
+    /// Whether it is known to want encryption, so that this is tried first.
+    pub encrypted: bool,
 }
 
 /// What one attempt came to.
@@ -62,6 +81,8 @@ pub struct Attempt {
     pub peer: PeerAddr,
     /// The raw info dictionary, its hash checked; or why there is none.
     pub result: Result<Vec<u8>, Failure>,
+    /// Whether the connection was encrypted, or was to be.
+    pub encrypted: bool,
     /// The client's name, from its extension handshake or its peer id.
     pub client: Option<String>,
     /// The metadata size the peer claimed, in bytes.
@@ -80,6 +101,7 @@ pub struct Progress(Arc<State>);
 struct State {
     phase: AtomicU8,
     connect_time: OnceLock<Duration>,
+    trace: Option<Trace>,
 }
 
 impl Progress {
@@ -91,6 +113,27 @@ impl Progress {
         Phase::Transfer,
         Phase::Verify,
     ];
+
+    /// Of an attempt whose steps are to be kept: see [`Progress::steps`].
+    #[must_use]
+    pub fn traced() -> Self {
+        Self(Arc::new(State {
+            trace: Some(Trace::start()),
+            ..State::default()
+        }))
+    }
+
+    /// What has happened so far, where it is kept.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        self.0.trace.as_ref().map(Trace::steps).unwrap_or_default()
+    }
+
+    fn note(&self, event: impl FnOnce() -> Event) {
+        if let Some(trace) = &self.0.trace {
+            trace.note(event());
+        }
+    }
 
     fn enter(&self, phase: Phase) {
         let index = Self::PHASES
@@ -154,24 +197,22 @@ impl Direct {
         1.0 - free
     }
 
-    /// Asks one peer for the info dictionary of `infohash`. Waits for a free connection, then for
-    /// `connect_timeout` (no longer than [`Settings`] allow) and the other deadlines. Dropping the
-    /// future closes the connection.
+    /// Asks one peer for the info dictionary of `infohash`. Waits for a free connection, then as long
+    /// as the deadlines allow. Dropping the future closes the connection.
     pub async fn fetch(
         &self,
         infohash: &Infohash,
-        peer: PeerAddr,
-        connect_timeout: Duration,
+        mut request: Request,
         progress: &Progress,
     ) -> Attempt {
         // The semaphore is never closed; without a permit the limit is merely not kept.
         let _permit = self.connections.acquire().await.ok();
         let cap = self.settings.connect_timeout;
         // What is known of how long peers take says nothing of a proxy.
-        let connect_timeout = match self.settings.proxy {
+        request.connect_timeout = match self.settings.proxy {
             Some(_) => cap,
-            None => connect_timeout.min(cap),
+            None => request.connect_timeout.min(cap),
         };
-        fetch::fetch(&self.settings, infohash, peer, connect_timeout, progress).await
+        fetch::fetch(&self.settings, infohash, request, progress).await
     }
 }

@@ -57,18 +57,26 @@ pub(super) struct Pieces {
     in_flight: usize,
     received: usize,
     window: usize,
+    window_max: usize,
     rejected_rounds: u32,
 }
 
 impl Pieces {
     /// Nothing of a dictionary of `size` bytes. The caller has checked `size` against its cap.
-    pub(super) fn new(size: usize) -> Self {
+    /// `one_at_a_time` is for a peer that can't take another request before it has answered the last.
+    pub(super) fn new(size: usize, one_at_a_time: bool) -> Self {
+        let (window, window_max) = if one_at_a_time {
+            (1, 1)
+        } else {
+            (WINDOW_START, WINDOW_MAX)
+        };
         Self {
             bytes: vec![0; size],
             blocks: vec![Block::Missing; size.div_ceil(BLOCK)],
             in_flight: 0,
             received: 0,
-            window: WINDOW_START,
+            window,
+            window_max,
             rejected_rounds: 0,
         }
     }
@@ -122,7 +130,7 @@ impl Pieces {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.received += 1;
         self.rejected_rounds = 0;
-        self.window = (self.window + 1).min(WINDOW_MAX);
+        self.window = (self.window + 1).min(self.window_max);
         Ok(if self.received == self.blocks.len() {
             Step::Complete
         } else {
@@ -184,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_window_starts_at_10_and_grows_to_16() {
-        let mut pieces = Pieces::new(SIZE);
+        let mut pieces = Pieces::new(SIZE, false);
         let first = pieces.requests();
         assert_eq!(first, (0..10).collect::<Vec<_>>());
         assert!(pieces.requests().is_empty());
@@ -204,8 +212,18 @@ mod tests {
     }
 
     #[test]
+    fn the_window_stays_at_one_where_it_must() {
+        let mut pieces = Pieces::new(SIZE, true);
+        for piece in 0..41 {
+            assert_eq!(pieces.requests(), [piece]);
+            let step = pieces.data(piece.into(), None, &vec![7; size_of(piece)]);
+            assert_eq!(step == Ok(Step::Complete), piece == 40);
+        }
+    }
+
+    #[test]
     fn blocks_that_the_protocol_does_not_allow() {
-        let mut pieces = Pieces::new(BLOCK + 5);
+        let mut pieces = Pieces::new(BLOCK + 5, false);
         assert_eq!(pieces.requests(), [0, 1]);
         for piece in [-1, 2, i64::MIN, i64::MAX] {
             assert_eq!(
@@ -229,7 +247,7 @@ mod tests {
             pieces.data(1, None, &[0; 6]),
             Err(Violation::Length { .. })
         ));
-        let mut untouched = Pieces::new(20 * BLOCK);
+        let mut untouched = Pieces::new(20 * BLOCK, false);
         untouched.requests();
         assert_eq!(
             untouched.data(15, None, &[0; BLOCK]),
@@ -239,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_reject_means_later_and_only_rejects_mean_never() {
-        let mut pieces = Pieces::new(2 * BLOCK);
+        let mut pieces = Pieces::new(2 * BLOCK, false);
         pieces.requests();
         assert_eq!(pieces.reject(0), Ok(Step::Wait));
         assert_eq!(pieces.reject(1), Ok(Step::Pause));

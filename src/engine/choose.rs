@@ -150,16 +150,16 @@ impl Candidate<'_> {
             let (turn, why) = self.turn(arm, room.strategy)?;
             Some((turn, arm, why))
         };
-        // Either arm can take the plain way, and whichever is better off should.
+        // Either arm can go by TCP, encrypted or not, and whichever is better off should.
         let wanted = self
             .estimate
             .way
-            .filter(|way| way.encrypted || way.transport != Transport::Tcp)
+            .filter(|way| way.transport != Transport::Tcp)
             .map(|way| way.arm);
         let only_libtorrent =
             room.strategy == Strategy::Auto && room.libtorrent_works && self.needs_libtorrent();
         if only_libtorrent {
-            // The direct arm has neither uTP nor encryption.
+            // The direct arm has no uTP.
             let (turn, arm, _) = has_turn(Arm::Libtorrent).filter(|_| room.libtorrent)?;
             return Some((turn, arm, "only libtorrent can"));
         }
@@ -180,13 +180,14 @@ impl Candidate<'_> {
     fn needs_libtorrent(&self) -> bool {
         self.estimate
             .way
-            .is_some_and(|way| way.encrypted || way.transport == Transport::Utp)
+            .is_some_and(|way| way.transport == Transport::Utp)
     }
 
     /// The way that this arm is to take first.
     fn way(&self, arm: Arm) -> Way {
         if arm == Arm::Direct {
-            return Way::plain(Arm::Direct);
+            let encrypted = self.estimate.way.is_some_and(|way| way.encrypted);
+            return Way::new(arm, Transport::Tcp, encrypted);
         }
         match self.direct {
             // The direct arm has shown that plain TCP is of no use.

@@ -84,6 +84,22 @@ impl Handshake {
     /// Length in bytes.
     pub const LEN: usize = 68;
 
+    /// What the reserved bits say that the sender supports (BEP 4, 5, 6, 10, 52).
+    #[must_use]
+    pub fn supports(&self) -> Vec<&'static str> {
+        const BITS: [(usize, u8, &str); 4] = [
+            (EXTENSION_BYTE, EXTENSION_BIT, "extensions"),
+            (7, 0x01, "dht"),
+            (7, 0x04, "fast"),
+            (7, 0x10, "v2"),
+        ];
+        let is_set = |&(byte, bit, _): &(usize, u8, &str)| {
+            self.reserved.get(byte).is_some_and(|bits| bits & bit != 0)
+        };
+        let supported = BITS.iter().filter(|bit| is_set(bit));
+        supported.map(|(_, _, name)| *name).collect()
+    }
+
     /// Our handshake. Of the reserved bits only that of the extension protocol is set: others
     /// (fast, DHT) would ask for messages that a metadata fetch has no use for.
     #[must_use]

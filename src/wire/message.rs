@@ -15,6 +15,9 @@ const CHUNK: usize = 16 << 10;
 /// Length of the length prefix.
 const PREFIX: usize = 4;
 
+/// The message without anything, which says that the sender is still there (BEP 3).
+pub const KEEP_ALIVE: [u8; PREFIX] = [0; PREFIX];
+
 /// One message of a peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Message<'a> {

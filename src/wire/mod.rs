@@ -1,5 +1,6 @@
 //! Bytes only, no I/O: bencode, the handshake (BEP 3), messages, the extension protocol (BEP 10),
-//! `ut_metadata` (BEP 9), compact peer lists (BEP 23, 7, 11) and KRPC (BEP 5).
+//! `ut_metadata` (BEP 9), compact peer lists (BEP 23, 7, 11), message stream
+//! encryption (MSE/PE) and KRPC (BEP 5).
 //!
 //! Whatever is decoded here came from a stranger: every decoder has a bound on memory and depth,
 //! and returns an error where it can't go on.
@@ -10,4 +11,5 @@ pub mod extension;
 pub mod handshake;
 pub mod krpc;
 pub mod message;
+pub mod mse;
 pub mod ut_metadata;

@@ -14,6 +14,16 @@ impl Seeder {
         Self::start_aria2(torrent, &["--enable-dht=false".to_owned()])
     }
 
+    /// The same, which takes encrypted connections only.
+    pub(crate) fn aria2_encrypted(torrent: &Torrent) -> Self {
+        let options = [
+            "--enable-dht=false",
+            "--bt-require-crypto=true",
+            "--bt-min-crypto-level=arc4",
+        ];
+        Self::start_aria2(torrent, &options.map(str::to_owned))
+    }
+
     /// aria2 with its own DHT node, which starts from this one, and to which it announces itself.
     pub(crate) fn aria2_in_dht(torrent: &Torrent, bootstrap: SocketAddr) -> Self {
         let dht = [

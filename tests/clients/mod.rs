@@ -20,6 +20,7 @@ mod opentracker;
 mod process;
 mod qbittorrent;
 mod resolve;
+mod rtorrent;
 mod torrent;
 mod transmission;
 

@@ -10,12 +10,26 @@ use super::{LOOPBACK, Process, Seeder, Torrent, free_port};
 impl Seeder {
     /// qBittorrent without its desktop, with TCP and uTP.
     pub(crate) fn qbittorrent(torrent: &Torrent) -> Self {
+        Self::start_qbittorrent(torrent, 0)
+    }
+
+    /// The same, told to "require encryption".
+    pub(crate) fn qbittorrent_encrypted(torrent: &Torrent) -> Self {
+        Self::start_qbittorrent(torrent, 1)
+    }
+
+    /// `encryption`: 0 allows it, 1 requires it.
+    fn start_qbittorrent(torrent: &Torrent, encryption: u8) -> Self {
         let (peers, control) = (free_port(), free_port());
         let dir = directory();
         let profile = dir.path().to_owned();
         let config = profile.join("qBittorrent/config");
         fs::create_dir_all(&config).unwrap();
-        fs::write(config.join("qBittorrent.conf"), settings(peers, control)).unwrap();
+        fs::write(
+            config.join("qBittorrent.conf"),
+            settings(peers, control, encryption),
+        )
+        .unwrap();
         let mut process = Process::start("qbittorrent-nox", "qbittorrent-nox", dir, |command| {
             command.arg(format!("--profile={}", profile.display()));
             command.arg(format!("--webui-port={control}"));
@@ -35,12 +49,13 @@ impl Seeder {
 
 /// Its configuration: the legal notice accepted, the sockets on loopback, and nothing fetched from
 /// anywhere (it would load a database of countries).
-fn settings(peers: u16, control: u16) -> String {
+fn settings(peers: u16, control: u16, encryption: u8) -> String {
     format!(
         "[LegalNotice]\n\
          Accepted=true\n\
          [BitTorrent]\n\
          Session\\DHTEnabled=false\n\
+         Session\\Encryption={encryption}\n\
          Session\\Interface=lo\n\
          Session\\InterfaceAddress=127.0.0.1\n\
          Session\\InterfaceName=lo\n\

@@ -19,6 +19,16 @@ impl Seeder {
     /// Its peers find it by TCP and uTP. On start it connects a UDP socket to a public IPv6 address
     /// to learn its own one; nothing is sent by that, and there is no setting for it.
     pub(crate) fn transmission(torrent: &Torrent) -> Self {
+        Self::start_transmission(torrent, 1)
+    }
+
+    /// The same, which talks only over encrypted connections.
+    pub(crate) fn transmission_encrypted(torrent: &Torrent) -> Self {
+        Self::start_transmission(torrent, 2)
+    }
+
+    /// `encryption`: 1 prefers it, 2 requires it.
+    fn start_transmission(torrent: &Torrent, encryption: u8) -> Self {
         let (peers, control) = (free_port(), free_port());
         let dir = directory();
         let watched = dir.path().join("watched");
@@ -30,6 +40,7 @@ impl Seeder {
             "blocklist-enabled": false,
             "dht-enabled": false,
             "download-dir": torrent.save_path(),
+            "encryption": encryption,
             "incomplete-dir-enabled": false,
             "lpd-enabled": false,
             "peer-port": peers,

@@ -12,6 +12,7 @@
 mod swarm;
 
 mod command;
+mod diagnose;
 mod full_disk;
 mod history;
 mod input;

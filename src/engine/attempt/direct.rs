@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::{Bytes, Work};
-use crate::direct::{Attempt, Progress};
+use crate::direct::{Attempt, Progress, Request};
 use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, Choice, Engaged};
 use crate::torrent::{Arm, Failure, PeerAddr, Phase, Reason, Transport, Way};
@@ -77,11 +77,13 @@ impl<'a> Work<'a> {
         let history = &stations.history;
         let connect_timeout = history.connect_timeout(Transport::Tcp, cap, choice.explores);
         let infohash = &self.wanted.infohash;
+        let request = Request {
+            peer,
+            connect_timeout,
+            encrypted: choice.way.encrypted,
+        };
         running.push(Box::pin(async move {
-            stations
-                .direct
-                .fetch(infohash, peer, connect_timeout, &progress)
-                .await
+            stations.direct.fetch(infohash, request, &progress).await
         }));
     }
 
@@ -89,7 +91,7 @@ impl<'a> Work<'a> {
         let peer = attempt.peer;
         let open = self.direct.open.remove(&peer);
         let facts = Facts {
-            way: Way::plain(Arm::Direct),
+            way: Way::new(Arm::Direct, Transport::Tcp, attempt.encrypted),
             peer,
             duration: attempt.elapsed,
             connect_time: attempt.connect_time,

@@ -246,7 +246,7 @@ impl<'a> Work<'a> {
             && !self.libtorrent.has_joined()
             && self.peers.iter().any(|(addr, _)| {
                 let way = self.estimates.get(addr).and_then(|estimate| estimate.way);
-                way.is_some_and(|way| way.encrypted || way.transport == Transport::Utp)
+                way.is_some_and(|way| way.transport == Transport::Utp)
                     && !self.direct.engaged().contains_key(addr)
             })
     }
