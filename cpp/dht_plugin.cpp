@@ -131,6 +131,7 @@ struct Claim {
 
 struct DhtObserver::Shared {
     std::shared_ptr<Observations> observations;
+    bool all = false;
     // Of the network thread alone.
     std::optional<Claim> claim;
 };
@@ -145,10 +146,15 @@ class DhtObserver::Plugin final : public lt::plugin {
                         lt::bdecode_node const& message, lt::entry& response) override {
         m_shared->claim.reset();
         bool const announces = query == "announce_peer";
-        if (!announces && query != "get_peers")
-            return false;
         auto const args = message.dict_find_dict("a");
         if (!args)
+            return false;
+        if (query == "ping" || query == "find_node") {
+            if (m_shared->all)
+                m_shared->observations->push({}, hash_in(args, "id"), own_id(response), source, 0);
+            return false;
+        }
+        if (!announces && query != "get_peers")
             return false;
         auto const infohash = hash_in(args, "info_hash");
         auto const node = hash_in(args, "id");
@@ -242,9 +248,10 @@ class DhtObserver::Storage final : public lt::dht::dht_storage_interface {
     std::shared_ptr<Shared> m_shared;
 };
 
-DhtObserver::DhtObserver(std::shared_ptr<Observations> observations)
+DhtObserver::DhtObserver(std::shared_ptr<Observations> observations, bool all)
     : m_shared(std::make_shared<Shared>()) {
     m_shared->observations = std::move(observations);
+    m_shared->all = all;
 }
 
 std::shared_ptr<lt::plugin> DhtObserver::plugin() {

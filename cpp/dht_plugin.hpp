@@ -55,7 +55,8 @@ class Observations {
 /// calls in the same breath, says whether the announce was good.
 class DhtObserver {
   public:
-    explicit DhtObserver(std::shared_ptr<Observations> observations);
+    /// With `all` every `ping` and `find_node` too, as an entry whose infohash is all zeros.
+    DhtObserver(std::shared_ptr<Observations> observations, bool all);
 
     /// The plugin, for the session.
     std::shared_ptr<lt::plugin> plugin();

@@ -127,7 +127,7 @@ struct Session::State {
           DhtStart const& dht)
         : queue(std::make_shared<EventQueue>()),
           observations(std::make_shared<Observations>(dht.observed_per_source, queue)),
-          observer(observations), limits(peer_limits),
+          observer(observations, dht.observe_all), limits(peer_limits),
           session(std::in_place, to_params(settings, block_local, dht, observer)) {
         session->add_extension(tracker_alerts(queue));
         if (dht.observe)

@@ -7,18 +7,22 @@
 //! | `screen` | where that is shown |
 //! | `again` | hashes that failed, until they may be tried again |
 //! | `memory`, `dht_state` | what one run leaves to the next |
+//! | `retention` | what is deleted meanwhile |
 
 mod again;
 mod args;
 mod dht_state;
 mod funnel;
 mod memory;
+mod retention;
 mod screen;
 
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::task::AbortOnDropHandle;
 
 pub(super) use args::Args;
 
@@ -33,11 +37,11 @@ use super::signals::Signals;
 use super::{Exit, Stop, say};
 use crate::discovery::crawl::{Crawl, CrawlCounters, CrawlOptions, NodeRecord};
 use crate::discovery::dht::{Dht, Purpose};
-use crate::engine::{BacklogState, Engine, Origin, Resolution};
+use crate::engine::{BacklogState, Engine, Options, Origin, Resolution};
 use crate::libtorrent::DhtHealth;
 use crate::store::{SessionStatus, Store};
 use crate::torrent::Reason;
-use crate::wire::krpc::NodeId;
+use crate::wire::krpc::{NodeAddr, NodeId};
 
 /// Hashes that wait for each place of the engine: what waits is lost when the process ends.
 const WAITING_PER_JOB: usize = 4;
@@ -70,16 +74,26 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
         resolved: args.limit,
         queries: args.queries,
     };
+    let retention = args.retention;
+    say_if_slower(&args);
     let crawl_options = CrawlOptions {
         rate: args.rate.into(),
         nodes: usize::try_from(args.nodes).unwrap_or(usize::MAX),
         allow_local: args.engine.network.allow_local_peers,
+        node_interval: args.node_interval,
+        min_sample_interval: args.node_interval,
+        nodes_per_ip: args.nodes_per_ip.into(),
+        nodes_per_network: args.nodes_per_network.into(),
         ..CrawlOptions::default()
     };
     let (format, quiet, every) = (args.format, args.quiet, args.every);
     let mut dht = args.engine.network.dht(memory.dht_state());
+    dht.silence_is_told_elsewhere = true;
     dht.remembered = nodes.iter().map(|node| node.addr).take(FEW_NODES).collect();
-    let options = args.engine.options(Some(dht), proxy);
+    let options = Options {
+        waits_for_network: true,
+        ..args.engine.options(Some(dht), proxy)
+    };
     let waiting = options.jobs.saturating_mul(WAITING_PER_JOB);
     let started = Engine::start(options, store.clone());
     let engine = match started {
@@ -90,6 +104,7 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
         let why = "the DHT can't be used: libtorrent did not start".to_owned();
         return Err(give_up(session, store, why).await);
     };
+    let prune = (store.clone()).map(|store| AbortOnDropHandle::new(retention.start(store)));
     let (hungry, wanted) = watch::channel(1.0);
     let met_before = nodes.len();
     let (crawl, discovered) = Crawl::start(
@@ -116,6 +131,8 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
         session,
         memory: Some(memory),
         again: Again::default(),
+        learning: None,
+        prune,
         nodes: Vec::new(),
         seconds,
         totals: Totals::default(),
@@ -124,6 +141,17 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
         dht_gone: false,
     };
     Ok((run, signals))
+}
+
+/// A rate above what may be sent at all has no effect.
+fn say_if_slower(args: &Args) {
+    let most = args.engine.dht_limits().crawl_queries_per_second();
+    if let Some(most) = most.filter(|most| *most < u32::from(args.rate)) {
+        say(format_args!(
+            "--rate {} has no effect beyond {most}: --dht-packets and --dht-bytes allow no more than that",
+            args.rate
+        ));
+    }
 }
 
 /// Ends before it really began.
@@ -169,6 +197,10 @@ struct Run {
     session: Session,
     memory: Option<Memory>,
     again: Again,
+    /// The nodes of the routing table, on their way.
+    learning: Option<JoinHandle<Vec<NodeAddr>>>,
+    /// Deletes what is too old.
+    prune: Option<AbortOnDropHandle<()>>,
     /// The nodes to remember, of a crawl that has ended.
     nodes: Vec<NodeRecord>,
     seconds: Interval,
@@ -321,11 +353,27 @@ impl Run {
         }
         // A crawl that knows few nodes begins with those of the routing table.
         if self.crawl.is_some() && known_nodes < FEW_NODES {
-            let nodes = self.engine.dht_live_nodes().await;
-            if let Some(crawl) = &self.crawl {
-                crawl.add_nodes(nodes);
-            }
+            self.learn_nodes().await;
         }
+    }
+
+    /// Takes in the nodes of the routing table once they have come, and asks for them again. A session that
+    /// hangs is not waited for.
+    async fn learn_nodes(&mut self) {
+        let learning = match self.learning.take() {
+            Some(learning) if learning.is_finished() => {
+                if let (Some(crawl), Ok(nodes)) = (&self.crawl, learning.await) {
+                    crawl.add_nodes(nodes);
+                }
+                None
+            }
+            learning => learning,
+        };
+        let ask = || {
+            let engine = self.engine.clone();
+            tokio::spawn(async move { engine.dht_live_nodes().await })
+        };
+        self.learning = Some(learning.unwrap_or_else(ask));
     }
 
     fn count_crawl(&mut self, counters: &CrawlCounters) {
@@ -433,6 +481,7 @@ impl Run {
                 .finish(std::mem::take(&mut self.nodes), &self.engine)
                 .await;
         }
+        drop(self.prune.take());
         self.session.end(status).await;
         self.engine.shutdown().await;
         exit

@@ -17,6 +17,7 @@ use super::engine::{NetworkArgs, positive_duration};
 use super::listing::{Column, print_json, print_table};
 use super::store::StoreArgs;
 use super::{Exit, Stop, say};
+use crate::libtorrent::DhtSettings;
 
 /// Check this host: ports, open files, clock, database, disk space, the DHT, and whether others reach us.
 ///
@@ -116,7 +117,11 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
             "asking the DHT, and waiting for others to ask us: {} at the most",
             humantime::format_duration(args.within + args.time)
         ));
-        let settings = args.network.libtorrent(Some(args.network.dht(None)));
+        let dht = DhtSettings {
+            observe_all: true,
+            ..args.network.dht(None)
+        };
+        let settings = args.network.libtorrent(Some(dht));
         findings.extend(dht::check(&settings, args.within, args.time).await);
     }
     findings.push(clock::check(latest_ms, &pace));

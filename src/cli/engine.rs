@@ -7,6 +7,7 @@ use super::cooldown::Cooldown;
 use super::dht::DhtArgs;
 use super::privacy::PrivacyArgs;
 use super::{Stop, file_limit};
+use crate::discovery::dht::DhtLimits;
 use crate::engine::{Options, Strategy};
 use crate::proxy::Proxy;
 use crate::torrent::PeerHint;
@@ -91,6 +92,10 @@ pub(super) struct EngineArgs {
     /// Try a hash that failed again, up to N times
     #[arg(long, value_name = "N", default_value_t = 0)]
     retry: u32,
+    /// Ask the DHT nodes how many seeds and leeches there are (BEP 33): JSON lines then say `seeds` and
+    /// `leeches`
+    #[arg(long)]
+    scrape: bool,
     /// Say on stderr which arm and peer was chosen, and why
     #[arg(long)]
     pub(super) explain: bool,
@@ -107,6 +112,11 @@ impl EngineArgs {
     /// Its URL or password is wrong.
     pub(super) fn proxy(&self) -> Result<Option<Proxy>, Stop> {
         self.privacy.proxy()
+    }
+
+    /// What may be sent to DHT nodes.
+    pub(super) fn dht_limits(&self) -> DhtLimits {
+        self.dht.limits()
     }
 
     /// The options of an engine that asks the DHT, where there are settings for it, and no tracker.
@@ -144,6 +154,8 @@ impl EngineArgs {
             dht_limits: self.dht.limits(),
             dht: asks_dht,
             trackers: false,
+            scrape: self.scrape,
+            waits_for_network: false,
             allow_local_peers: self.network.allow_local_peers,
             history: history::Settings::default(),
             direct,

@@ -9,8 +9,10 @@ use super::listing::{Column, percent, print, print_json, table, width};
 use super::store::StoreArgs;
 use super::{Exit, Stop, time};
 use crate::engine::timestamp;
-use crate::store::{AttemptGroup, Counts, Funnel, Latencies};
+use crate::store::{AttemptGroup, Counts, CrawlSession, Funnel, Latencies};
 
+/// Runs that are shown, the latest ones.
+const RUNS: u32 = 5;
 /// How many of the latest attempts the quantiles are read from.
 const SAMPLE: u32 = 10_000;
 
@@ -77,6 +79,58 @@ struct Statistics {
     connects: Spread,
     tables: BTreeMap<&'static str, u64>,
     database_bytes: u64,
+    sessions: Vec<Session>,
+}
+
+/// A run of a command that fetches.
+#[derive(Debug, Serialize)]
+struct Session {
+    id: String,
+    command: String,
+    status: &'static str,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    duration_ms: i64,
+    requested: u64,
+    resolved: u64,
+    from_store: u64,
+    failed: u64,
+    discovered: u64,
+    queries: u64,
+    answers: u64,
+    attempts: u64,
+    peak_resolved_per_minute: u64,
+    peak_memory_kib: Option<u64>,
+    cpu_ms: Option<u64>,
+    errors: u64,
+    error_message: String,
+}
+
+impl From<CrawlSession> for Session {
+    fn from(row: CrawlSession) -> Self {
+        let last_ms = row.ended_at_ms.unwrap_or(row.heartbeat_at_ms);
+        Self {
+            status: row.status.as_str(),
+            started_at: timestamp(row.started_at_ms),
+            ended_at: row.ended_at_ms.and_then(timestamp),
+            duration_ms: last_ms.saturating_sub(row.started_at_ms).max(0),
+            id: row.id,
+            command: row.command,
+            requested: row.requested,
+            resolved: row.resolved,
+            from_store: row.from_store,
+            failed: row.failed,
+            discovered: row.discovered,
+            queries: row.queries,
+            answers: row.answers,
+            attempts: row.attempts,
+            peak_resolved_per_minute: row.peak_resolved_per_minute,
+            peak_memory_kib: row.peak_memory_kib,
+            cpu_ms: row.cpu_ms,
+            errors: row.errors,
+            error_message: row.error_message,
+        }
+    }
 }
 
 /// The stages of the funnel, in their order.
@@ -124,6 +178,7 @@ impl Statistics {
             ]
             .into(),
             database_bytes,
+            sessions: Vec::new(),
         };
         for group in groups {
             statistics.add(group);
@@ -160,7 +215,7 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
     let since_ms = args.since.map(time::before_now);
     let from_ms = since_ms.unwrap_or(i64::MIN);
     let funnel = store.funnel(from_ms).await?;
-    let statistics = Statistics::new(
+    let mut statistics = Statistics::new(
         since_ms,
         &store.attempt_groups(from_ms).await?,
         &funnel,
@@ -168,6 +223,8 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
         store.counts().await?,
         store.size().await?,
     );
+    let sessions = store.sessions(RUNS).await?;
+    statistics.sessions = sessions.into_iter().map(Session::from).collect();
     if args.json {
         print_json([&statistics])?;
     } else {
@@ -223,6 +280,18 @@ fn tables(statistics: &Statistics, funnel: &Funnel, width: u16) -> String {
         table(
             &[Whole("STORED"), Number("ROWS")],
             table_rows(statistics),
+            width,
+        ),
+        table(
+            &[
+                Whole("RUNS"),
+                Column::Text("STATUS"),
+                Number("TOOK"),
+                Number("HASHES"),
+                Number("RESOLVED"),
+                Number("FAILED"),
+            ],
+            session_rows(&statistics.sessions),
             width,
         ),
     ];
@@ -283,6 +352,21 @@ fn table_rows(statistics: &Statistics) -> Vec<Vec<String>> {
     let size = indicatif::HumanBytes(statistics.database_bytes).to_string();
     rows.push(vec!["size of the database".to_owned(), size]);
     rows
+}
+
+/// The latest first.
+fn session_rows(sessions: &[Session]) -> Vec<Vec<String>> {
+    let row = |session: &Session| {
+        vec![
+            session.command.clone(),
+            session.status.to_owned(),
+            time::span(session.duration_ms),
+            session.requested.to_string(),
+            session.resolved.to_string(),
+            session.failed.to_string(),
+        ]
+    };
+    sessions.iter().map(row).collect()
 }
 
 #[cfg(test)]

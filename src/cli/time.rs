@@ -66,6 +66,21 @@ pub(super) fn before_now(span: Duration) -> i64 {
     now_ms().saturating_sub(span)
 }
 
+/// How long something is kept; `None` for ever. Not a bare `Option`, which clap would take for an option
+/// not given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept(pub(super) Option<Duration>);
+
+/// A time such as `30d`, or `never`.
+pub(super) fn kept(text: &str) -> Result<Kept, String> {
+    if text == "never" {
+        return Ok(Kept(None));
+    }
+    humantime::parse_duration(text)
+        .map(|duration| Kept(Some(duration)))
+        .map_err(|error| format!("{error}; write it as in 30d, 12h or never"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,7 @@ mod observed;
 mod pace;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
@@ -109,6 +110,10 @@ pub struct Dht {
     shared: Arc<Shared>,
 }
 
+/// So many queries in a row without an answer are no bad luck: of the nodes that others name about
+/// half are dead, so it is one chance in 10^12.
+const AWAY_AFTER: u32 = 40;
+
 #[derive(Debug)]
 struct Shared {
     allow_local: bool,
@@ -117,6 +122,33 @@ struct Shared {
     late: Arc<Semaphore>,
     counters: Arc<Counters>,
     observed: ObservedSender,
+    /// Queries without an answer since the last one with.
+    silent_in_a_row: AtomicU32,
+    /// How often the network went away.
+    outages: AtomicU64,
+    /// When the last query was sent that was answered, in microseconds since `began`.
+    heard_of: AtomicU64,
+    began: Instant,
+}
+
+impl Shared {
+    fn micros(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.began);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A query that was sent then was answered.
+    fn heard(&self, asked_at: Instant) {
+        self.silent_in_a_row.store(0, Ordering::Relaxed);
+        (self.heard_of).fetch_max(self.micros(asked_at), Ordering::Relaxed);
+    }
+
+    fn silent(&self) {
+        let before = self.silent_in_a_row.fetch_add(1, Ordering::Relaxed);
+        if before.saturating_add(1) == AWAY_AFTER {
+            self.outages.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Dht {
@@ -151,6 +183,10 @@ impl Dht {
                 late: Arc::new(Semaphore::new(LATE)),
                 counters,
                 observed,
+                silent_in_a_row: AtomicU32::new(0),
+                outages: AtomicU64::new(0),
+                heard_of: AtomicU64::new(0),
+                began: Instant::now(),
             }),
         }
     }
@@ -187,6 +223,31 @@ impl Dht {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.queries.is_closed()
+    }
+
+    /// Whether nobody answers any more: the network seems to be away. Looks at queries that were sent;
+    /// who waits for it to be back must see to it that somebody is asked now and then.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.shared.silent_in_a_row.load(Ordering::Relaxed) >= AWAY_AFTER
+    }
+
+    /// Whether a query has had no answer since the last one that had: the network may be away.
+    #[must_use]
+    pub fn may_be_away(&self) -> bool {
+        self.shared.silent_in_a_row.load(Ordering::Relaxed) > 0
+    }
+
+    /// How often the network went away, see [`is_away`](Self::is_away).
+    #[must_use]
+    pub fn outages(&self) -> u64 {
+        self.shared.outages.load(Ordering::Relaxed)
+    }
+
+    /// Whether a query was answered that was sent at this time or later.
+    #[must_use]
+    pub fn was_heard_after(&self, at: Instant) -> bool {
+        self.shared.heard_of.load(Ordering::Relaxed) >= self.shared.micros(at)
     }
 
     /// Asks one node, when its turn has come. Cancel-safe: a dropped query's answer is ignored.
@@ -244,14 +305,17 @@ impl Dht {
             Ok(Err(_)) if self.queries.is_closed() => return Err(AskError::Closed),
             Ok(Err(_)) => {
                 counters.errors.add(1);
+                self.shared.silent();
                 return Err(AskError::Refused);
             }
             Err(_) => {
                 counters.timeouts.add(1);
+                self.shared.silent();
                 self.listen_on(asked_at, answer);
                 return Err(AskError::Timeout(within));
             }
         };
+        self.shared.heard(asked_at);
         let rtt = asked_at.elapsed();
         deadline.took(rtt);
         counters
@@ -278,6 +342,7 @@ impl Dht {
         tokio::spawn(async move {
             let left = (LONGEST + LONGEST / 4).saturating_sub(asked_at.elapsed());
             if let Ok(Ok(_)) = timeout(left, answer).await {
+                shared.heard(asked_at);
                 shared.deadline.took(asked_at.elapsed());
                 shared.counters.late.add(1);
             }

@@ -129,8 +129,15 @@ struct Shared {
     nodes: Nodes,
     pace: Pace,
     gate: Semaphore,
-    running: Mutex<HashMap<NodeId, Weak<Running>>>,
+    running: Mutex<HashMap<NodeId, Entry>>,
     ended: Mutex<LruCache<NodeId, Ended>>,
+}
+
+/// A lookup that others may join.
+#[derive(Debug)]
+struct Entry {
+    running: Weak<Running>,
+    progress: Arc<Progress>,
 }
 
 /// A result that is kept.
@@ -152,14 +159,16 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            let mut running = lock(&shared.running);
-            // Another one may have begun meanwhile.
-            if let Some(entry) = running.get(&self.infohash)
-                && entry.strong_count() == 0
-            {
-                running.remove(&self.infohash);
-            }
+            remove_own(&shared, &self.infohash, &self.progress);
         }
+    }
+}
+
+/// Takes a lookup out that has ended, unless another one has begun meanwhile.
+fn remove_own(shared: &Shared, infohash: &NodeId, progress: &Arc<Progress>) {
+    let mut running = lock(&shared.running);
+    if (running.get(infohash)).is_some_and(|entry| Arc::ptr_eq(&entry.progress, progress)) {
+        running.remove(infohash);
     }
 }
 
@@ -209,7 +218,7 @@ impl Lookups {
     pub fn look_up(&self, infohash: NodeId) -> Lookup {
         let shared = &self.shared;
         let mut running = lock(&shared.running);
-        if let Some(running) = running.get(&infohash).and_then(Weak::upgrade) {
+        if let Some(running) = (running.get(&infohash)).and_then(|entry| entry.running.upgrade()) {
             return Lookup::of(Arc::clone(&running.progress), Some(running));
         }
         if let Some(ended) = lock(&shared.ended).get(&infohash)
@@ -225,7 +234,11 @@ impl Lookups {
             progress: Arc::clone(&progress),
             _task: AbortOnDropHandle::new(task),
         });
-        running.insert(infohash, Arc::downgrade(&lookup));
+        let entry = Entry {
+            running: Arc::downgrade(&lookup),
+            progress: Arc::clone(&progress),
+        };
+        running.insert(infohash, entry);
         drop(running);
         Lookup::of(progress, Some(lookup))
     }
@@ -255,7 +268,7 @@ async fn run(shared: Arc<Shared>, infohash: NodeId, progress: Arc<Progress>) {
         };
         lock(&shared.ended).put(infohash, ended);
     }
-    lock(&shared.running).remove(&infohash);
+    remove_own(&shared, &infohash, &progress);
 }
 
 impl Lookup {

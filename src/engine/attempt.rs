@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::direct::{DirectSide, Running};
 use self::libtorrent::LibtorrentSide;
 use self::pace::Pace;
 use self::start::lanes;
+use super::Scrape;
 use super::attempts::Attempts;
 use super::gate::Admitted;
 use super::intake::Wanted;
@@ -26,7 +27,7 @@ use crate::discovery::Peers;
 use crate::discovery::lookup::Summary;
 use crate::history::{Attempt, Estimate, TrackerReply};
 use crate::libtorrent::{DhtHealth, FetchEvent};
-use crate::torrent::{Arm, Failure, Info, PeerAddr, Phase, Reason};
+use crate::torrent::{Arm, Category, Failure, Info, PeerAddr, Phase, Reason};
 
 /// Verified metadata, and who delivered it.
 pub(super) struct Fetched {
@@ -46,9 +47,20 @@ pub(super) struct Ended {
     /// The failure says nothing about the hash: our own DHT node never had an answer, or it is to
     /// be tried again at once.
     pub(super) says_nothing: bool,
+    /// What DHT nodes said of the swarm, where they were asked.
+    pub(super) scrape: Scrape,
 }
 
 impl Ended {
+    /// Whether a network that is away makes hashes fail like this.
+    pub(super) fn may_be_the_networks(&self) -> bool {
+        let category = (self.result.as_ref().err()).map(|failure| failure.reason.category());
+        matches!(
+            category,
+            Some(Category::NoPeers | Category::Timeout | Category::Connection)
+        )
+    }
+
     /// Whether another try may end better.
     pub(super) fn retry(&self) -> bool {
         let reason = self.result.as_ref().err().map(|failure| failure.reason);
@@ -166,14 +178,37 @@ pub(super) async fn run(
     };
     let says_nothing = matches!(&result, Err(failure) if failure.reason == Reason::NoPeers)
         && work.dht_is_silent();
+    drop(running);
+    let scrape = match lookup {
+        Some(lookup) if stations.options.scrape && work.dht.is_none() => {
+            let summary = timeout_at(work.deadline, summary_of(lookup));
+            stations.stop.run_until_cancelled(summary).await
+        }
+        _ => None,
+    };
+    let summary = scrape.and_then(Result::ok).flatten().or(work.dht);
     let attempts = work.attempts.into_list();
     stations.counters.attempts.add(attempts.len());
     Ended {
         says_nothing,
+        scrape: summary.map_or_else(Scrape::default, |summary| Scrape {
+            seeds: summary.seeds,
+            leeches: summary.leeches,
+        }),
         result,
         attempts,
         tracker_replies: work.tracker_replies,
     }
+}
+
+/// What a lookup comes to at its end.
+async fn summary_of(mut lookup: Lookup) -> Option<Summary> {
+    while let Some(found) = lookup.next().await {
+        if let Found::Dht(summary) = found {
+            return Some(summary);
+        }
+    }
+    None
 }
 
 /// What a hash in work waits for.

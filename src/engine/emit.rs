@@ -19,6 +19,19 @@ pub struct Resolution {
     pub elapsed: Duration,
     /// Why the result is not in the store, where it should be.
     pub store_error: Option<String>,
+    /// What DHT nodes said of the swarm, where they were asked.
+    pub scrape: Scrape,
+}
+
+/// About how many peers a swarm has; `None` where no DHT node said (BEP 33).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Scrape {
+    /// Those that have all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<u32>,
+    /// Those that have not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leeches: Option<u32>,
 }
 
 /// A torrent whose info dictionary is here, verified.
@@ -61,6 +74,8 @@ pub struct Line<'a> {
     status: &'static str,
     #[serde(flatten)]
     body: Body<'a>,
+    #[serde(flatten)]
+    scrape: Scrape,
     elapsed_ms: u64,
 }
 
@@ -98,6 +113,7 @@ impl Resolution {
             infohash: self.infohash.to_string(),
             status,
             body,
+            scrape: self.scrape,
             elapsed_ms,
         }
     }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 pub use backlog::BacklogState;
@@ -40,7 +40,7 @@ pub use cooldown::Cooldowns;
 pub use counters::Counters;
 pub use diagnose::{Diagnosis, PeerStory, Remembered};
 pub(crate) use emit::timestamp;
-pub use emit::{Line, Origin, Resolution, Resolved, Unresolved};
+pub use emit::{Line, Origin, Resolution, Resolved, Scrape, Unresolved};
 pub use intake::Wanted;
 pub use options::{Options, Strategy};
 
@@ -48,7 +48,7 @@ use crate::discovery::dht::Dht;
 use crate::libtorrent::{Health, Libtorrent, SessionError};
 use crate::store::Store;
 use crate::torrent::{Failure, Phase, Reason};
-use crate::wire::krpc::{NodeAddr, NodeId};
+use crate::wire::krpc::NodeAddr;
 use gate::{InFlight, Passage, Turn};
 use station::Stations;
 
@@ -209,21 +209,32 @@ impl Engine {
         loop {
             let trackers = stations.trackers_for(&wanted, &asked);
             asked.extend(trackers.iter().cloned());
+            let outages = stations.outages();
             let mut ended = attempt::run(stations, &wanted, trackers, &admitted).await;
+            if ended.may_be_the_networks() {
+                let waits = stations.options.waits_for_network;
+                let stopped =
+                    waits && (self.until_stopped(stations.network_is_there()).await).is_none();
+                if stations.outages() != outages {
+                    if stopped {
+                        ended.result = Err(cancelled("stopped while the network was away"));
+                    } else if waits {
+                        stations.forget_lookup(&wanted);
+                        continue;
+                    }
+                    // It says nothing about the hash, nor about its peers.
+                    ended.says_nothing = true;
+                    ended.attempts.clear();
+                }
+            }
             // A try that is followed by another is no failure of the hash yet.
             let delay = ended.retry().then(|| delays.next()).flatten();
             ended.says_nothing |= delay.is_some();
             let recorded = record::record(stations, &wanted, &ended, admitted.failures).await;
             if let Some(delay) = delay
-                && self
-                    .until_stopped(tokio::time::sleep(delay))
-                    .await
-                    .is_some()
+                && self.until_stopped(sleep(delay)).await.is_some()
             {
-                if let Some(dht) = &stations.dht {
-                    // Another try is to find others.
-                    dht.lookups().forget(&NodeId(wanted.infohash.wire_id()));
-                }
+                stations.forget_lookup(&wanted);
                 continue;
             }
             let result = match ended.result {
@@ -239,7 +250,10 @@ impl Engine {
                     failure,
                 })),
             };
-            return resolution(&wanted, result, recorded.error);
+            return Resolution {
+                scrape: ended.scrape,
+                ..resolution(&wanted, result, recorded.error)
+            };
         }
     }
 
@@ -281,7 +295,12 @@ fn resolution(
         result,
         elapsed: Duration::ZERO,
         store_error,
+        scrape: Scrape::default(),
     }
+}
+
+fn cancelled(detail: &str) -> Failure {
+    Failure::new(Reason::Cancelled, Phase::Lookup, detail)
 }
 
 /// A hash whose task has ended by a fault of this program.

@@ -71,6 +71,12 @@ pub struct Options {
     pub dht: bool,
     /// Ask the trackers of a hash for peers.
     pub trackers: bool,
+    /// Ask the DHT how many seeds and leeches there are (BEP 33). A hash that is resolved waits for the
+    /// end of its lookup, and answers grow by half a kilobyte.
+    pub scrape: bool,
+    /// A hash that fails while no DHT node answers any more is kept in work, and tried again when the
+    /// network is back. For a process that runs on and on, and sees to it that DHT nodes are asked.
+    pub waits_for_network: bool,
     /// Take loopback and private addresses as peers.
     pub allow_local_peers: bool,
     /// What is remembered of peers, and how it fades.

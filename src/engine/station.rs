@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::arms::{ArmState, Breakers};
@@ -17,7 +18,14 @@ use crate::history::History;
 use crate::libtorrent::Libtorrent;
 use crate::store::{Recall, Store, StoreError};
 use crate::torrent::{Arm, PeerAddr};
+use crate::wire::krpc::NodeId;
 
+/// How often it is looked whether the network is back.
+const LOOKS_FOR_NETWORK: Duration = Duration::from_millis(50);
+/// How long it may take until a DHT node is asked and answers; and where one has not, until another one
+/// does, or so many have not that the network is away.
+const SAYS_SOMETHING_WITHIN: Duration = Duration::from_secs(5);
+const SAYS_ALL_WITHIN: Duration = Duration::from_secs(30);
 /// How many groups of each kind are read at the start.
 const GROUPS: u32 = 20_000;
 
@@ -150,6 +158,38 @@ impl Stations {
         }
     }
 
+    /// Another try at this hash is to find others: the DHT is asked anew.
+    pub(super) fn forget_lookup(&self, wanted: &Wanted) {
+        if let Some(dht) = &self.dht {
+            dht.lookups().forget(&NodeId(wanted.infohash.wire_id()));
+        }
+    }
+
+    /// How often the network went away so far: no DHT node answered any more.
+    pub(super) fn outages(&self) -> u64 {
+        (self.dht.as_ref()).map_or(0, |dht| dht.lookups().dht().outages())
+    }
+
+    /// Waits until it is known whether the network was there just now: a DHT node answers, or it turns
+    /// out to be away, and then until it is back.
+    pub(super) async fn network_is_there(&self) {
+        let Some(dht) = self.dht.as_ref().map(|dht| dht.lookups().dht()) else {
+            return;
+        };
+        let now = Instant::now();
+        let is_open = || {
+            let within = if dht.may_be_away() {
+                SAYS_ALL_WITHIN
+            } else {
+                SAYS_SOMETHING_WITHIN
+            };
+            !dht.was_heard_after(now) && now.elapsed() < within
+        };
+        while dht.is_away() || is_open() {
+            sleep(LOOKS_FOR_NETWORK).await;
+        }
+    }
+
     /// How libtorrent is, as far as choosing an arm goes.
     pub(super) fn libtorrent_state(&self) -> ArmState {
         let limit = self.options.libtorrent.max_torrents.max(1);
@@ -176,10 +216,16 @@ impl Stations {
         }
     }
 
-    /// The store helps to resolve faster, and is no reason to stop: a failed read is said once.
+    /// The store helps to resolve faster, and is no reason to stop: that it can't be read is said when it
+    /// begins and when it ends.
     fn read<T>(&self, result: Result<T, StoreError>) -> Option<T> {
         match result {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                if self.read_failed.swap(false, Ordering::Relaxed) {
+                    tracing::warn!("the store can be read again");
+                }
+                Some(value)
+            }
             Err(error) => {
                 if !self.read_failed.swap(true, Ordering::Relaxed) {
                     tracing::warn!("the store can't be read, going on without it: {error}");

@@ -22,6 +22,9 @@ use crate::wire::krpc::{NodeAddr, NodeId};
 /// How long a shutdown may take before sessions are left to end by themselves.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long an identity may take to name its state.
+const STATE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Why the arm can't do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
@@ -207,15 +210,17 @@ impl Libtorrent {
         self.arm.node.health(torrents)
     }
 
-    /// Waits until the DHT knows another node; false where it does not `within` this time.
+    /// Waits until the DHT knows another node, whichever identity of it; false where it does not `within` this time.
     pub async fn dht_ready(&self, within: Duration) -> bool {
         if self.arm.settings.dht.is_none() {
             return false;
         }
         let deadline = Instant::now() + within;
         let mut nodes = self.arm.node.dht_nodes();
-        while let Ok(commands) = self.arm.commands(Way::Tcp) {
-            commands.send(Command::PostDhtNodes);
+        while !self.arm.closed.load(Ordering::Acquire) {
+            for identity in self.arm.node.identities() {
+                identity.commands.send(Command::PostDhtNodes);
+            }
             // libtorrent has no event for a first node, so it is asked for its count.
             let again = (Instant::now() + Duration::from_millis(100)).min(deadline);
             match timeout_at(again, nodes.wait_for(|nodes| *nodes > 0)).await {
@@ -234,7 +239,8 @@ impl Libtorrent {
         for identity in self.arm.node.identities() {
             let (reply, state) = oneshot::channel();
             identity.commands.send(Command::DhtState(reply));
-            states.push(state.await.ok().flatten().unwrap_or_default());
+            let state = timeout(STATE_WITHIN, state).await.ok().and_then(Result::ok);
+            states.push(state.flatten().unwrap_or_default());
         }
         states
             .iter()

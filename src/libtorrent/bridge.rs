@@ -55,6 +55,8 @@ pub(crate) mod ffi {
         local: Vec<Peer>,
         /// Whether queries of other nodes are reported.
         observe: bool,
+        /// Whether every `ping` and `find_node` is reported as well.
+        observe_all: bool,
         /// How many of them a second one source may have reported.
         observed_per_source: u32,
     }
@@ -69,7 +71,8 @@ pub(crate) mod ffi {
     }
 
     /// What other DHT nodes asked of ours. Each entry has 80 bytes: the infohash, the node's id, our
-    /// id, where the query came from (16 and 2), and the announced port, 0 for a `get_peers`.
+    /// id, where the query came from (16 and 2), and the announced port, 0 for a `get_peers`. Of a `ping`
+    /// or `find_node` the infohash is all zeros.
     #[derive(Clone, Debug, Default)]
     struct DhtTraffic {
         entries: Vec<u8>,

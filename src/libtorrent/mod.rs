@@ -32,6 +32,7 @@ mod events;
 mod failure;
 mod fetch;
 mod node;
+pub(crate) mod port;
 mod session;
 mod settings;
 #[cfg(test)]

@@ -17,9 +17,10 @@ use super::dht::requests::Requests;
 use super::dht::traffic;
 use super::events;
 use super::lock;
+use super::port;
 use super::session::{Command, Commands};
 use super::settings::{Settings, Way, alert_mask, listen_interfaces, setting};
-use crate::discovery::dht::ObservedSender;
+use crate::discovery::dht::{ObservedKind, ObservedSender};
 use crate::proxy::Proxy;
 use crate::torrent::PeerAddr;
 use crate::wire::krpc::{NodeAddr, NodeId};
@@ -102,6 +103,11 @@ impl Node {
         let state = lock(&self.state);
         (senders.iter().zip(&state.identities))
             .map(|(commands, identity)| Sender {
+                works: self
+                    .settings
+                    .dht
+                    .as_ref()
+                    .is_some_and(|dht| identity.works(dht)),
                 ids: identity.ids.values().copied().collect(),
                 commands: commands.clone(),
             })
@@ -136,7 +142,8 @@ impl Node {
         let Some(sender) = &*observed else { return };
         sender.not_seen(traffic.lost, traffic.flooded);
         for (observed, own) in traffic::observations(&traffic.entries) {
-            if self.may_dial(&observed.from) && observed.is_plausible(&own) {
+            let is_other = observed.kind == ObservedKind::Other;
+            if self.may_dial(&observed.from) && (is_other || observed.is_plausible(&own)) {
                 sender.send(observed);
             }
         }
@@ -230,9 +237,11 @@ impl Node {
             EventKind::DhtNodes => {
                 let nodes = u64::try_from(event.number).unwrap_or(0);
                 self.with_identity(at, |identity, _| identity.counted(nodes, event.micros));
-                if at == 0 {
-                    self.dht_nodes.send_replace(nodes);
-                }
+                let state = lock(&self.state);
+                let all = (state.identities.iter())
+                    .map(|identity| identity.nodes)
+                    .sum();
+                self.dht_nodes.send_replace(all);
             }
             EventKind::DhtId => {
                 // Where the DHT has not started, libtorrent names one of zeros.
@@ -307,6 +316,27 @@ impl Node {
             sockets_pending,
             bootstrap_pending,
         )]));
+    }
+
+    /// Listens again at those ports that were taken at the start, or later, and are free now.
+    pub(crate) fn take_ports_again(&self, at: usize, commands: &Commands) {
+        let mut taken = Vec::new();
+        self.with_identity(at, |identity, _| taken = identity.taken());
+        taken.retain(|addr| port::try_udp(*addr).is_ok() && port::try_tcp(*addr).is_ok());
+        if taken.is_empty() {
+            return;
+        }
+        self.with_identity(at, |identity, node| {
+            identity.take_again(&taken);
+            for addr in &taken {
+                tracing::warn!("{addr} is free again, and is listened at");
+                // Those of an unspecified address name each interface.
+                let port = format!(":{}: ", addr.port());
+                (identity.listen_errors).retain(|said| !said.contains(&port));
+            }
+            node.apply_alert_mask(identity, commands);
+            commands.send(Command::Apply(vec![listen_interfaces(&identity.listen)]));
+        });
     }
 
     fn listen_failed(&self, at: usize, event: &Event, commands: &Commands) {

@@ -88,6 +88,10 @@ pub struct DhtSettings {
     /// How long nothing may come in before the DHT counts as failed. Half of it, and nodes are asked
     /// whether they are there.
     pub silence: Duration,
+    /// Whoever borrows the node warns when nothing comes in: then this is no warning here as well.
+    pub silence_is_told_elsewhere: bool,
+    /// Observe every `ping` and `find_node` of others, too.
+    pub observe_all: bool,
     /// Queries of one source a second that are observed; more are a flood.
     pub observed_per_source: u32,
 }
@@ -104,6 +108,8 @@ impl DhtSettings {
             remembered: Vec::new(),
             enough_nodes: 8,
             silence: Duration::from_secs(60),
+            silence_is_told_elsewhere: false,
+            observe_all: false,
             observed_per_source: 20,
         }
     }

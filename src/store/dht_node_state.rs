@@ -11,7 +11,10 @@
 //! | `bep51_support` | whether it answers `sample_infohashes`; null while unknown |
 //! | `next_sample_at` | when it may be asked for samples again (its BEP 51 `interval`) |
 //!
-//! A row is replaced as a whole: the process that crawls has read it at its start.
+//! A row is replaced as a whole: the process that crawls has read it at its start. Its times only grow: of
+//! two crawls on one database, neither asks a node sooner than the other one knows that it may.
+
+use std::collections::HashMap;
 
 use diesel::prelude::*;
 
@@ -96,8 +99,39 @@ impl DhtNode {
 pub(super) fn save(connection: &mut Connection, nodes: &[DhtNode]) -> QueryResult<()> {
     let storable = nodes.iter().filter(|node| node.is_storable());
     let rows: Vec<NodeRow> = storable.map(DhtNode::row).collect();
-    rows.chunks(CHUNK)
-        .try_for_each(|rows| upsert::dht_node_state(connection, rows))
+    for rows in rows.chunks(CHUNK) {
+        let rows = with_later_times(connection, rows)?;
+        upsert::dht_node_state(connection, &rows)?;
+    }
+    Ok(())
+}
+
+/// The rows with the times that are stored, where those are later.
+fn with_later_times(connection: &mut Connection, rows: &[NodeRow]) -> QueryResult<Vec<NodeRow>> {
+    let ips: Vec<&str> = rows.iter().map(|row| row.node_ip.as_str()).collect();
+    let stored: Vec<((String, i32), i64, i64)> = table::table
+        .filter(table::node_ip.eq_any(ips))
+        .select((
+            (table::node_ip, table::node_port),
+            table::last_seen_at,
+            table::next_sample_at,
+        ))
+        .load(connection)?;
+    let mut times: HashMap<(String, i32), (i64, i64)> = (stored.into_iter())
+        .map(|(key, seen, sample)| (key, (seen, sample)))
+        .collect();
+    let rows = rows.iter().map(|row| {
+        let key = (row.node_ip.clone(), row.node_port);
+        let times = times.entry(key).or_insert((i64::MIN, i64::MIN));
+        times.0 = times.0.max(row.last_seen_at);
+        times.1 = times.1.max(row.next_sample_at);
+        NodeRow {
+            last_seen_at: times.0,
+            next_sample_at: times.1,
+            ..row.clone()
+        }
+    });
+    Ok(rows.collect())
 }
 
 /// Deletes the nodes that were not seen for longest, until `keep` are left, but `most` at most. How many

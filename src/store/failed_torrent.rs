@@ -202,6 +202,21 @@ pub(super) fn clear(connection: &mut Connection, filter: &FailedFilter) -> Query
     Ok(u64::try_from(removed).unwrap_or(u64::MAX))
 }
 
+/// Deletes failures that were worth another try before a time (UTC, milliseconds since 1970), the oldest
+/// first, `most` at most. How many that were.
+pub(super) fn prune(connection: &mut Connection, before: i64, most: i64) -> QueryResult<usize> {
+    let oldest: Vec<Vec<u8>> = table::table
+        .filter(table::retry_at.lt(before))
+        .order(table::retry_at)
+        .limit(most)
+        .select(table::infohash)
+        .load(connection)?;
+    if oldest.is_empty() {
+        return Ok(0);
+    }
+    diesel::delete(table::table.filter(table::infohash.eq_any(oldest))).execute(connection)
+}
+
 /// How many hashes have failed.
 pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
     unsigned(table::table.count().get_result(connection)?)

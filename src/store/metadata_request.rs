@@ -232,6 +232,21 @@ pub(super) fn of_peer(
     rows.into_iter().map(ReadRow::into_attempt).collect()
 }
 
+/// Deletes attempts that started before a time (UTC, milliseconds since 1970), the oldest first, `most` at
+/// most. How many that were.
+pub(super) fn prune(connection: &mut Connection, before: i64, most: i64) -> QueryResult<usize> {
+    let oldest: Vec<i64> = table::table
+        .filter(table::started_at.lt(before))
+        .order(table::started_at)
+        .limit(most)
+        .select(table::id)
+        .load(connection)?;
+    if oldest.is_empty() {
+        return Ok(0);
+    }
+    diesel::delete(table::table.filter(table::id.eq_any(oldest))).execute(connection)
+}
+
 /// How many attempts were made.
 pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
     unsigned(table::table.count().get_result(connection)?)

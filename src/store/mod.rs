@@ -85,6 +85,8 @@ use crate::torrent::{Infohash, PeerAddr};
 
 /// DHT nodes of one transaction: those who wait for a result are not held up for long.
 const NODES_AT_ONCE: usize = 1_000;
+/// Rows of one table that one transaction deletes.
+const PRUNED_AT_ONCE: i64 = 500;
 
 /// How a store is opened. [`Default`] is right unless a measurement says otherwise.
 #[derive(Clone, Debug)]
@@ -464,7 +466,7 @@ impl Store {
         self.writer.record(record).await
     }
 
-    /// Makes or replaces the rows of these DHT nodes, and deletes those that were not seen for longest until
+    /// Makes or replaces the rows of these DHT nodes, of whose times the later ones stay, and deletes those that were not seen for longest until
     /// `keep` are left. Returns when it is committed. Written once, without a journal: what is not
     /// stored now is stored the next time.
     pub async fn save_dht_nodes(&self, nodes: Vec<DhtNode>, keep: u64) -> Result<(), StoreError> {
@@ -489,6 +491,29 @@ impl Store {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Deletes attempts that started before a time, and failures that were worth another try before a time
+    /// (both UTC, milliseconds since 1970), the oldest first, some hundreds of each at most. Says whether
+    /// more are left. Returns when it is committed; the writer does it between two batches.
+    pub async fn prune_some(
+        &self,
+        attempts_before_ms: i64,
+        failed_before_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let left = Arc::new(AtomicBool::new(false));
+        let more = Arc::clone(&left);
+        self.writer
+            .save(Box::new(move |connection| {
+                let most = PRUNED_AT_ONCE;
+                let attempts = metadata_request::prune(connection, attempts_before_ms, most)?;
+                let failed = failed_torrent::prune(connection, failed_before_ms, most)?;
+                let is_full = i64::try_from(attempts.max(failed)) == Ok(most);
+                more.store(is_full, Ordering::Relaxed);
+                Ok(())
+            }))
+            .await?;
+        Ok(left.load(Ordering::Relaxed))
     }
 
     /// Up to `limit` DHT nodes, the best first: those that answered the last time, of them those that

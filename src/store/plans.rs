@@ -175,6 +175,21 @@ fn records() -> [Record; 2] {
     ]
 }
 
+fn node() -> DhtNode {
+    DhtNode {
+        addr: "1.2.3.4:5".parse().unwrap(),
+        id: [1; 20],
+        first_seen_ms: 1,
+        last_seen_ms: 1,
+        queries: 1,
+        answers: 1,
+        failures_in_a_row: 0,
+        avg_rtt_ms: None,
+        bep51: None,
+        next_sample_at_ms: 1,
+    }
+}
+
 /// Fills the tables so far that an index is worth its while, and has the servers count the rows.
 fn fill(connection: &mut Connection) {
     let torrents: Vec<Record> = (0..600_u16)
@@ -205,12 +220,28 @@ fn fill(connection: &mut Connection) {
         })
         .collect();
     write_all(connection, &torrents.iter().collect::<Vec<_>>(), false).unwrap();
+    for number in 0..300 {
+        let session = CrawlSession {
+            status: SessionStatus::Completed,
+            ..CrawlSession::start("crawl", number)
+        };
+        crawl_session::save(connection, &session).unwrap();
+    }
+    let nodes: Vec<_> = (1..=300_u16)
+        .map(|port| DhtNode {
+            addr: PeerAddr::new([5, 6, 7, port.to_be_bytes()[1]].into(), port),
+            ..node()
+        })
+        .collect();
+    dht_node_state::save(connection, &nodes).unwrap();
     for table in [
         "torrent_metadata",
         "torrent_file",
         "metadata_request",
         "peer_state",
         "failed_torrent",
+        "crawl_session",
+        "dht_node_state",
     ] {
         match connection {
             Connection::Sqlite(_) => {}
@@ -264,6 +295,11 @@ fn no_query_scans_a_table(url: &StoreUrl) {
         let states = peer_state::of_peers(connection, &peers).unwrap();
         assert_eq!(states.len(), 1);
         assert!(!peer_group::heaviest(connection, 10).unwrap().is_empty());
+        crawl_session::save(connection, &CrawlSession::start("crawl", 9)).unwrap();
+        assert_eq!(metadata_request::prune(connection, 9, 10), Ok(10));
+        assert_eq!(failed_torrent::prune(connection, 9, 10), Ok(10));
+        dht_node_state::save(connection, &[node()]).unwrap();
+        dht_node_state::save(connection, &[node()]).unwrap();
         tracker_state::find(connection, &["udp://tracker.example:1"]).unwrap();
     });
     assert!(statements.len() > 30, "{statements:?}");

@@ -1,5 +1,7 @@
 //! `metafetch stats`.
 
+use metafetch::store::{CrawlSession, SessionStatus};
+
 use crate::command::Resolve;
 use crate::swarm::{Behaviour, Swarm, TestTorrent};
 
@@ -104,4 +106,30 @@ async fn an_empty_store_has_statistics_too() {
     assert_eq!(stats["hashes"]["asked"], 0);
     assert!(stats["deliveries"]["p50_ms"].is_null());
     stdout(&store, &["stats"]).await;
+}
+
+#[tokio::test]
+async fn the_latest_runs_are_shown() {
+    let (_home, store) = home();
+    fill(&store, Vec::new()).await;
+    let opened = Store::open(&StoreUrl::Sqlite(store.clone())).unwrap();
+    for number in 0..7 {
+        let mut session = CrawlSession::start("crawl", now_ms() - MINUTE_MS * (10 - number));
+        session.status = SessionStatus::Completed;
+        session.ended_at_ms = Some(session.started_at_ms + 65_000);
+        (session.requested, session.resolved, session.failed) = (500, 321, 179);
+        opened.save_session(&session).await.unwrap();
+    }
+    opened.close().await;
+    let all = command(&store, &["stats", "--json"]).await.line();
+    let sessions = all["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 5);
+    assert_eq!(sessions[0]["duration_ms"], 65_000);
+    assert_eq!(
+        (&sessions[0]["status"], &sessions[0]["resolved"]),
+        (&"completed".into(), &321.into())
+    );
+    assert!(sessions[0]["started_at"].as_str() > sessions[4]["started_at"].as_str());
+    let text = stdout(&store, &["stats"]).await;
+    assert!(text.contains("RUNS") && text.contains("1m 5s"), "{text}");
 }

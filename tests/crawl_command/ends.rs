@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use metafetch::store::SessionStatus;
 
+use crate::command::Run;
 use crate::network::{Network, Running, crawl, ended, resolved};
 
 #[tokio::test]
@@ -62,17 +63,19 @@ async fn sampled_hashes_are_resolved_and_stored_until_the_limit() {
     );
 }
 
+/// Lines on stderr that say how far it is. On a busy machine there may be warnings beside them.
+fn lines_of_progress(run: &Run) -> usize {
+    run.stderr.matches(" queries (+").count()
+}
+
 #[tokio::test]
 async fn a_time_ends_it_and_lines_say_how_far_it_is() {
     let network = Network::start(2, 30, 10).await;
-    let run = ended(network.crawl(&["--for", "2s"])).await;
+    let run = ended(network.crawl(&["--for", "3s"])).await;
     assert_eq!(run.code, 0, "{run:#?}");
     assert_eq!(run.stdout, "", "results were not asked for");
-    let lines: Vec<_> = run.stderr.lines().collect();
-    assert!(lines.len() >= 3, "{run:#?}");
-    for line in &lines {
-        assert!(line.contains(" queries (+"), "{line}");
-    }
+    // Five a second on an idle machine; one, and one at the end, on any.
+    assert!(lines_of_progress(&run) >= 2, "{run:#?}");
     assert_eq!(network.sessions().await[0].status, SessionStatus::Completed);
 }
 
@@ -80,7 +83,7 @@ async fn a_time_ends_it_and_lines_say_how_far_it_is() {
 async fn a_number_of_queries_ends_it() {
     let network = Network::start(3, 60, 10).await;
     let run = ended(network.crawl(&["--queries", "30", "-q"])).await;
-    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:#?}");
+    assert_eq!((run.code, lines_of_progress(&run)), (0, 0), "{run:#?}");
     let session = &network.sessions().await[0];
     assert!(session.queries >= 30, "{session:#?}");
     assert_eq!(session.status, SessionStatus::Completed);
@@ -120,4 +123,33 @@ async fn without_a_store_it_crawls_and_keeps_nothing() {
     assert_eq!(run.code, 0, "{run:#?}");
     assert!(resolved(&run).len() >= 5);
     assert!(!network.store_path().exists());
+}
+
+#[tokio::test]
+async fn a_rate_without_effect_is_said() {
+    let network = Network::start(7, 20, 0).await;
+    let args = ["--rate", "2000", "--queries", "5", "-q"];
+    let run = ended(network.crawl(&args)).await;
+    assert_eq!(run.code, 0, "{run:#?}");
+    let said = "--rate 2000 has no effect beyond 400";
+    assert_eq!(run.stderr.matches(said).count(), 1, "{run:#?}");
+}
+
+#[tokio::test]
+async fn what_is_resolved_is_told_with_its_seeds_where_that_is_asked_for() {
+    let network = Network::start(8, 40, 20).await;
+    let mut running = Running::start(network.crawl(&["--scrape"]));
+    loop {
+        let line = running.line().await.expect("it ended");
+        if line["status"] == "resolved" {
+            // Each has one peer, which has not said that it has all.
+            assert_eq!(
+                (&line["seeds"], &line["leeches"]),
+                (&0.into(), &1.into()),
+                "{line}"
+            );
+            break;
+        }
+    }
+    running.end().await;
 }

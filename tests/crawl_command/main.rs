@@ -18,5 +18,6 @@ mod swarm;
 mod ends;
 mod joined;
 mod network;
+mod outages;
 mod restarts;
 mod sources;

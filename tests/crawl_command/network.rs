@@ -4,16 +4,20 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metafetch::store::{CrawlSession, DhtNode, Store, StoreUrl};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::command::{Run, run};
 use crate::swarm::{Behaviour, Dht, DhtOptions, Swarm, TestTorrent};
 
+/// How long a crawl may take to notice what a test does to it.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Torrents that one peer has.
 const SHARE: usize = 50;
 
@@ -118,13 +122,63 @@ pub(crate) async fn ended(mut command: Command) -> Run {
 pub(crate) struct Running {
     pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    stderr: Arc<Mutex<String>>,
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.arg("--format").arg("jsonl").spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let (said, mut from) = (Arc::clone(&stderr), child.stderr.take().unwrap());
+        tokio::spawn(async move {
+            let mut bytes = vec![0; 4096];
+            while let Ok(length @ 1..) = from.read(&mut bytes).await {
+                let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                said.lock().unwrap().push_str(&text);
+            }
+        });
+        Self {
+            child,
+            lines,
+            stderr,
+        }
+    }
+
+    /// What it has said on stderr.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// How often it has said this on stderr.
+    pub(crate) fn said(&self, what: &str) -> usize {
+        self.stderr().matches(what).count()
+    }
+
+    /// Waits until it has said this on stderr. What it writes to stdout meanwhile is read, and the
+    /// hashes that it resolved are returned.
+    pub(crate) async fn says(&mut self, what: &str) -> Vec<String> {
+        let mut hashes = Vec::new();
+        let all = async {
+            while self.said(what) == 0 {
+                // Lines come five times a second.
+                let line = self.line().await.expect("it ended");
+                hashes.extend(resolved_hash(&line));
+            }
+        };
+        let said = tokio::time::timeout(PATIENCE, all).await;
+        assert!(said.is_ok(), "it does not say `{what}`: {}", self.stderr());
+        hashes
+    }
+
+    /// Ends it, and returns its exit code and the hashes that it resolved since it was last asked.
+    pub(crate) async fn end(&mut self) -> (Option<i32>, Vec<String>) {
+        self.signal("-TERM");
+        let mut hashes = Vec::new();
+        while let Some(line) = self.line().await {
+            hashes.extend(resolved_hash(&line));
+        }
+        (self.child.wait().await.unwrap().code(), hashes)
     }
 
     /// The next line; `None` at the end.
@@ -138,9 +192,7 @@ impl Running {
         let mut hashes = Vec::new();
         while hashes.len() < count {
             let line = self.line().await.expect("it ended");
-            if line["status"] == "resolved" {
-                hashes.push(line["infohash"].as_str().unwrap().to_owned());
-            }
+            hashes.extend(resolved_hash(&line));
         }
         hashes
     }
@@ -152,6 +204,11 @@ impl Running {
             .status();
         assert!(kill.unwrap().success());
     }
+}
+
+/// The hash that this line says was resolved.
+fn resolved_hash(line: &Value) -> Option<String> {
+    (line["status"] == "resolved").then(|| line["infohash"].as_str().unwrap().to_owned())
 }
 
 /// The hashes that a run has resolved.

@@ -114,3 +114,47 @@ async fn two_crawls_on_one_store_are_two_nodes() {
             .all(|session| session.status != SessionStatus::Failed)
     );
 }
+
+#[tokio::test]
+async fn the_store_grows_by_what_was_resolved_alone() {
+    let network = Network::start(14, 60, 20).await;
+    // Nobody listens there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = nobody.local_addr().unwrap();
+    drop(nobody);
+    for number in 0..10 {
+        let mut infohash = [0x3c; 20];
+        infohash[..2].copy_from_slice(&[number * 25, 7]);
+        network.dht.announce_id(infohash, peer, false);
+    }
+    let args = [
+        "--keep-attempts",
+        "1s",
+        "--keep-failed",
+        "1s",
+        "--cooldown",
+        "off",
+    ];
+    let mut running = Running::start(network.crawl(&args));
+    let left = async {
+        loop {
+            let line = running.line().await.expect("it ended");
+            let failed = line["total"]["failed"].as_u64().unwrap_or(0);
+            let resolved = line["total"]["resolved"].as_u64().unwrap_or(0);
+            let rows = || {
+                ["metadata_request", "failed_torrent"].map(|table| {
+                    number(&network, &format!("SELECT count(*) AS number FROM {table}"))
+                })
+            };
+            if failed > 0 && resolved >= 10 && rows() == [0, 0] {
+                return;
+            }
+        }
+    };
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, left)
+        .await
+        .expect("old rows stay");
+    assert!(network.stored().await >= 10);
+    running.end().await;
+}

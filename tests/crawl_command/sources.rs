@@ -14,7 +14,12 @@ use crate::swarm::{Behaviour, TestTorrent};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks until there is an answer.
-async fn ask(socket: &UdpSocket, node: SocketAddr, name: &str, args: Vec<(&str, Value)>) -> Value {
+pub(crate) async fn ask(
+    socket: &UdpSocket,
+    node: SocketAddr,
+    name: &str,
+    args: Vec<(&str, Value)>,
+) -> Value {
     let mut all = vec![("id", Value::bytes([9; 20]))];
     all.extend(args);
     let query = Value::dict([

@@ -13,6 +13,7 @@ mod command;
 #[path = "../swarm/mod.rs"]
 mod swarm;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -124,52 +125,58 @@ async fn a_database_is_judged_as_it_is() {
     assert_eq!(finding(&run, "database")["verdict"], "fail", "{run:#?}");
 }
 
-#[tokio::test]
-async fn the_dht_answers_and_others_reach_us() {
-    let swarm = Swarm::start(41);
+/// What doctor says of our reachability when hosts with these addresses ask us.
+async fn asked_by(swarm: &Swarm, hosts: impl FnOnce(&[IpAddr]) -> Vec<IpAddr>) -> Run {
     let dht = swarm.dht(30).await;
+    let routers: Vec<_> = dht.bootstrap.iter().map(SocketAddr::ip).collect();
     let home = tempfile::tempdir().unwrap();
     let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let node = free.local_addr().unwrap();
     drop(free);
-    let bootstrap = dht.bootstrap[0].to_string();
+    let hosts = hosts(&routers);
     let asking = tokio::spawn(async move {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut sockets = Vec::new();
+        for host in hosts {
+            sockets.push(UdpSocket::bind((host, 0)).await.unwrap());
+        }
         let query = Bencode::dict([
-            (
-                "a",
-                Bencode::dict([
-                    ("id", Bencode::bytes([9; 20])),
-                    ("info_hash", Bencode::bytes([0x77; 20])),
-                ]),
-            ),
-            ("q", Bencode::bytes("get_peers")),
+            ("a", Bencode::dict([("id", Bencode::bytes([9; 20]))])),
+            ("q", Bencode::bytes("ping")),
             ("t", Bencode::bytes("aa")),
             ("y", Bencode::bytes("q")),
         ]);
         loop {
             // Nobody may listen there yet.
-            let _ = socket.send_to(&query.encode(), node).await;
+            for socket in &sockets {
+                let _ = socket.send_to(&query.encode(), node).await;
+            }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     });
     let listen = node.to_string();
-    let args = [
-        "--bootstrap",
-        &bootstrap,
-        "--listen",
-        &listen,
-        "--allow-local-peers",
-    ];
-    let run = examined(
-        &home.path().join("a.db"),
-        &[&args[..], &["--for", "2s"]].concat(),
-    )
-    .await;
+    let bootstrap: Vec<_> = dht.bootstrap.iter().map(ToString::to_string).collect();
+    let mut args = vec!["--listen", &listen, "--allow-local-peers", "--for", "4s"];
+    for router in &bootstrap {
+        args.extend(["--bootstrap", router]);
+    }
+    let run = examined(&home.path().join("a.db"), &args).await;
     asking.abort();
     assert_eq!(run.code, 0, "{run:#?}");
     assert_eq!(finding(&run, "dht")["verdict"], "ok", "{run:#?}");
+    run
+}
+
+#[tokio::test]
+async fn the_dht_answers_and_strangers_reach_us() {
+    let strangers = |_: &[IpAddr]| (1..=3).map(|host| [127, 9, 9, host].into()).collect();
+    let run = asked_by(&Swarm::start(41), strangers).await;
     assert_eq!(finding(&run, "reachable")["verdict"], "ok", "{run:#?}");
+}
+
+#[tokio::test]
+async fn whoever_we_asked_is_no_proof_that_others_reach_us() {
+    let run = asked_by(&Swarm::start(42), <[IpAddr]>::to_vec).await;
+    assert_eq!(finding(&run, "reachable")["verdict"], "warn", "{run:#?}");
 }
 
 #[tokio::test]

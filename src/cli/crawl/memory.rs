@@ -1,7 +1,11 @@
 //! What a crawl remembers from one run to the next: the nodes of its frontier in the store, our own
 //! node's id and table in a file.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -13,6 +17,7 @@ use crate::cli::{Exit, Stop, say};
 use crate::discovery::crawl::NodeRecord;
 use crate::engine::Engine;
 use crate::store::{DhtNode, Store};
+use crate::torrent::PeerAddr;
 use crate::wire::krpc::NodeId;
 
 /// How often it is saved. What a killed process has learnt since then is lost: the hashes of nodes
@@ -22,11 +27,22 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Where it is kept.
 pub(super) struct Memory {
     store: Option<Store>,
-    state: Option<DhtState>,
+    state: Option<State>,
     keep: u32,
     saves: Interval,
-    saving: Option<JoinHandle<()>>,
-    has_failed: bool,
+    saving: Option<JoinHandle<Saved>>,
+    saved: Saved,
+}
+
+/// The nodes that are stored as they are, by a fingerprint of what changes with each query: most nodes
+/// are not asked between two saves. After a save that failed, all are stored again.
+type Saved = HashMap<PeerAddr, u64>;
+
+/// The file of our own node.
+#[derive(Clone)]
+struct State {
+    file: Arc<Mutex<DhtState>>,
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Memory {
@@ -50,7 +66,10 @@ impl Memory {
         let state = match path.or(beside.as_deref()) {
             None => None,
             Some(path) => match DhtState::open(path) {
-                Ok(Some(state)) => Some(state),
+                Ok(Some(state)) => Some(State {
+                    file: Arc::new(Mutex::new(state)),
+                    has_failed: Arc::default(),
+                }),
                 Ok(None) => {
                     say(format_args!(
                         "another process has {}: this one takes a DHT node id of its own",
@@ -78,13 +97,13 @@ impl Memory {
             keep,
             saves,
             saving: None,
-            has_failed: false,
+            saved: Saved::new(),
         })
     }
 
     /// The state of our own node from the last run.
     pub(super) fn dht_state(&mut self) -> Option<Vec<u8>> {
-        let state = self.state.as_mut()?;
+        let mut state = lock(&self.state.as_ref()?.file);
         match state.read() {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -113,47 +132,100 @@ impl Memory {
         self.saves.tick().await;
     }
 
-    /// Saves, unless the last time is not over yet.
+    /// Saves, unless the last time is not over yet. Waits for nothing: a session or a database that hangs is
+    /// no reason to stop.
     pub(super) async fn save(&mut self, nodes: Vec<NodeRecord>, engine: &Engine) {
-        self.save_state(engine).await;
-        let is_saving = self.saving.as_ref().is_some_and(|task| !task.is_finished());
-        if let Some(store) = self.store.clone().filter(|_| !is_saving) {
-            let keep = self.keep;
-            self.saving = Some(tokio::spawn(save_nodes(store, nodes, keep)));
+        match self.saving.take() {
+            Some(saving) if !saving.is_finished() => self.saving = Some(saving),
+            saving => {
+                if let Some(saving) = saving {
+                    self.saved = saving.await.unwrap_or_default();
+                }
+                let saved = std::mem::take(&mut self.saved);
+                self.saving = Some(tokio::spawn(self.work(nodes, saved, engine)));
+            }
         }
     }
 
     /// Saves at the end.
     pub(super) async fn finish(mut self, nodes: Vec<NodeRecord>, engine: &Engine) {
-        self.save_state(engine).await;
-        if let Some(saving) = self.saving {
-            let _ = saving.await;
+        if let Some(saving) = self.saving.take() {
+            self.saved = saving.await.unwrap_or_default();
         }
-        if let Some(store) = self.store {
-            save_nodes(store, nodes, self.keep).await;
-        }
+        let saved = std::mem::take(&mut self.saved);
+        self.work(nodes, saved, engine).await;
     }
 
-    async fn save_state(&mut self, engine: &Engine) {
-        let Some(state) = &mut self.state else { return };
-        let Some(bytes) = engine.dht_state().await else {
-            return;
-        };
-        match state.write(&bytes) {
-            Ok(()) => self.has_failed = false,
-            Err(error) => {
-                if !std::mem::replace(&mut self.has_failed, true) {
-                    tracing::warn!("{} can't be written: {error}", state.path().display());
-                }
+    fn work(
+        &self,
+        nodes: Vec<NodeRecord>,
+        saved: Saved,
+        engine: &Engine,
+    ) -> impl Future<Output = Saved> + use<> {
+        let (store, state, keep) = (self.store.clone(), self.state.clone(), self.keep);
+        let engine = engine.clone();
+        async move {
+            if let Some(state) = state {
+                state.save(&engine).await;
+            }
+            match store {
+                Some(store) => save_nodes(store, nodes, saved, keep).await,
+                None => saved,
             }
         }
     }
 }
 
-async fn save_nodes(store: Store, nodes: Vec<NodeRecord>, keep: u32) {
-    let nodes = nodes.iter().map(to_remember).collect();
-    if let Err(error) = store.save_dht_nodes(nodes, keep.into()).await {
-        tracing::debug!(%error, "the DHT nodes were not saved");
+impl State {
+    async fn save(self, engine: &Engine) {
+        let Some(bytes) = engine.dht_state().await else {
+            return;
+        };
+        let write = move || {
+            let mut file = lock(&self.file);
+            match file.write(&bytes) {
+                Ok(()) => self.has_failed.store(false, Ordering::Relaxed),
+                Err(error) => {
+                    if !self.has_failed.swap(true, Ordering::Relaxed) {
+                        tracing::warn!("{} can't be written: {error}", file.path().display());
+                    }
+                }
+            }
+        };
+        let _ = tokio::task::spawn_blocking(write).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What each query changes of a node.
+fn fingerprint(node: &NodeRecord) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let counts = (node.queries, node.answers, node.failures_in_a_row);
+    (node.id, counts, node.bep51).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Those that have changed since they were saved.
+fn changed(nodes: &[NodeRecord], saved: &Saved) -> Vec<DhtNode> {
+    (nodes.iter())
+        .filter(|node| saved.get(&node.addr) != Some(&fingerprint(node)))
+        .map(to_remember)
+        .collect()
+}
+
+async fn save_nodes(store: Store, nodes: Vec<NodeRecord>, saved: Saved, keep: u32) -> Saved {
+    let changed = changed(&nodes, &saved);
+    match store.save_dht_nodes(changed, keep.into()).await {
+        Ok(()) => (nodes.iter())
+            .map(|node| (node.addr, fingerprint(node)))
+            .collect(),
+        Err(error) => {
+            tracing::debug!(%error, "the DHT nodes were not saved");
+            Saved::new()
+        }
     }
 }
 
@@ -184,5 +256,41 @@ fn to_remember(node: &NodeRecord) -> DhtNode {
         avg_rtt_ms: node.avg_rtt_ms,
         bep51: node.bep51,
         next_sample_at_ms: node.next_sample_at_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_nodes_that_were_asked_since_are_saved_again() {
+        let node = |number: u8| NodeRecord {
+            addr: PeerAddr::new([8, 8, 8, number].into(), 6881),
+            id: NodeId([number; 20]),
+            first_seen_ms: 1,
+            last_seen_ms: 2,
+            queries: 3,
+            answers: 3,
+            failures_in_a_row: 0,
+            avg_rtt_ms: None,
+            bep51: None,
+            next_sample_at_ms: 0,
+        };
+        let mut nodes = vec![node(1), node(2)];
+        assert_eq!(changed(&nodes, &Saved::new()).len(), 2);
+        let saved: Saved = (nodes.iter())
+            .map(|node| (node.addr, fingerprint(node)))
+            .collect();
+        // Times move with the wall clock as it is set.
+        nodes[0].last_seen_ms += 5;
+        assert_eq!(changed(&nodes, &saved), []);
+        nodes[1].queries += 1;
+        nodes.push(node(3));
+        let again: Vec<_> = changed(&nodes, &saved)
+            .iter()
+            .map(|node| node.id[0])
+            .collect();
+        assert_eq!(again, [2, 3]);
     }
 }

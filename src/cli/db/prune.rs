@@ -1,12 +1,12 @@
 //! `metafetch db prune`: how long rows are kept, and how much room they may take.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bytesize::ByteSize;
 
 use super::{Failure, Work, now_ms, print, say};
 use crate::cli::Exit;
+use crate::cli::time::{Kept, kept};
 use crate::store::{PruneOptions, Retention};
 
 /// Delete old rows, and what is above a quota.
@@ -49,19 +49,6 @@ pub(super) struct Args {
     /// Write the whole database anew, so that it gives back all free room
     #[arg(long, conflicts_with = "dry_run")]
     vacuum: bool,
-}
-
-/// How long; `None` for ever. Not a bare `Option`, which clap would take for an option not given.
-#[derive(Clone, Copy, Debug)]
-struct Kept(Option<Duration>);
-
-fn kept(text: &str) -> Result<Kept, String> {
-    if text == "never" {
-        return Ok(Kept(None));
-    }
-    humantime::parse_duration(text)
-        .map(|duration| Kept(Some(duration)))
-        .map_err(|error| format!("{error}; write it as in 30d, 12h or never"))
 }
 
 pub(super) fn run(args: Args, work: &Work) -> Result<Exit, Failure> {

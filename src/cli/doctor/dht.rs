@@ -1,16 +1,23 @@
 //! Whether the DHT answers, and whether others ask us.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::net::lookup_host;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use super::Finding;
 use crate::discovery::dht::{Dht, DhtLimits};
 use crate::libtorrent::{DhtHealth, Libtorrent, Settings};
 
-/// Others that have to ask us: one may be an accident.
+/// Hosts that have to ask us, unasked: one may be an accident.
 const ENOUGH: usize = 3;
+/// How often it is looked whom we know.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a router's name may take to resolve.
+const DNS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Opens a DHT node for as long as it takes.
 pub(super) async fn check(settings: &Settings, within: Duration, time: Duration) -> Vec<Finding> {
@@ -26,25 +33,29 @@ pub(super) async fn check(settings: &Settings, within: Duration, time: Duration)
     if libtorrent.dht_ready(within).await {
         let took = began.elapsed().as_secs_f64();
         findings.push(bootstrapped(&libtorrent, took));
-        let mut askers = HashSet::new();
-        let mut queries = 0_u64;
         let waiting = Instant::now();
-        while askers.len() < ENOUGH {
-            match timeout_at(waiting + time, observed.recv()).await {
-                Ok(Ok(query)) => {
-                    queries += 1;
-                    askers.insert(query.from.ip());
+        let mut seen = Strangers::default();
+        seen.know(routers(settings).await);
+        let mut look = interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                () = sleep_until(waiting + time) => break,
+                // Those that we ask may answer by a question, whatever stands between us.
+                _ = look.tick() => {
+                    let nodes = libtorrent.dht_live_nodes().await;
+                    seen.know(nodes.iter().map(|node| node.addr.ip()));
+                    if seen.hosts().count() >= ENOUGH {
+                        break;
+                    }
                 }
-                Ok(Err(tokio::sync::broadcast::error::RecvError::Lagged(_))) => {}
-                Ok(Err(tokio::sync::broadcast::error::RecvError::Closed)) | Err(_) => break,
+                query = observed.recv() => match query {
+                    Ok(query) => *seen.askers.entry(query.from.ip()).or_default() += 1,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                },
             }
         }
-        findings.push(reached(
-            &libtorrent,
-            queries,
-            askers.len(),
-            waiting.elapsed(),
-        ));
+        findings.push(reached(&libtorrent, &seen, waiting.elapsed()));
     } else {
         findings.push(silent(&libtorrent, within));
     }
@@ -90,13 +101,48 @@ fn silent(libtorrent: &Libtorrent, within: Duration) -> Finding {
     )
 }
 
-fn reached(libtorrent: &Libtorrent, queries: u64, askers: usize, waited: Duration) -> Finding {
+/// Who asked us, and whom we know: a node that we ask lets a door open through which it can ask us.
+#[derive(Debug, Default)]
+struct Strangers {
+    askers: HashMap<IpAddr, u64>,
+    known: HashSet<IpAddr>,
+}
+
+impl Strangers {
+    /// Takes in hosts that are asked now. Who has asked before that is a stranger all the same: our node
+    /// asks back whoever asks it.
+    fn know(&mut self, hosts: impl IntoIterator<Item = IpAddr>) {
+        let asked_first = hosts.into_iter().filter(|ip| !self.askers.contains_key(ip));
+        self.known.extend(asked_first.collect::<Vec<_>>());
+    }
+
+    /// The hosts that asked unasked, and their queries.
+    fn hosts(&self) -> impl Iterator<Item = u64> + '_ {
+        let unknown = (self.askers.iter()).filter(|(ip, _)| !self.known.contains(ip));
+        unknown.map(|(_, queries)| *queries)
+    }
+}
+
+/// The routers, which were asked too.
+async fn routers(settings: &Settings) -> Vec<IpAddr> {
+    let names = settings.dht.as_ref().map(|dht| dht.bootstrap.clone());
+    let mut ips = Vec::new();
+    for name in names.unwrap_or_default() {
+        if let Ok(Ok(addrs)) = timeout(DNS_WITHIN, lookup_host(name)).await {
+            ips.extend(addrs.map(|addr| addr.ip()));
+        }
+    }
+    ips
+}
+
+fn reached(libtorrent: &Libtorrent, seen: &Strangers, waited: Duration) -> Finding {
     let seconds = waited.as_secs_f64();
-    if askers > 0 {
-        return Finding::ok(
-            "reachable",
-            format!("{queries} queries from {askers} hosts within {seconds:.1} s"),
-        );
+    let (hosts, queries) = (seen.hosts().count(), seen.hosts().sum::<u64>());
+    let said = format!(
+        "{queries} queries from {hosts} hosts that we had not asked, within {seconds:.1} s"
+    );
+    if hosts >= ENOUGH {
+        return Finding::ok("reachable", said);
     }
     let ports: Vec<String> = libtorrent
         .health()
@@ -106,11 +152,11 @@ fn reached(libtorrent: &Libtorrent, queries: u64, askers: usize, waited: Duratio
         .collect();
     Finding::warn(
         "reachable",
-        format!("nobody has asked us for a torrent within {seconds:.1} s"),
+        said,
         format!(
             "others can't reach us, or don't know us yet: listen on a fixed port (--listen), and let UDP \
-             and TCP to it through the firewall and the router (just now it is {}). Without that, a \
-             crawl samples, but sees no announces",
+             and TCP to it through the firewall and the router (just now it is {}), and wait longer \
+             (--for). Without that, a crawl samples, but sees no announces",
             ports.join(", ")
         ),
     )

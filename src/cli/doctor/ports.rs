@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
 use super::Finding;
+use crate::libtorrent::port;
 
 /// A line for each address.
 pub(super) fn check(addrs: &[SocketAddr]) -> Vec<Finding> {
@@ -14,10 +14,7 @@ pub(super) fn check(addrs: &[SocketAddr]) -> Vec<Finding> {
 }
 
 fn one(addr: SocketAddr) -> Finding {
-    let tried = [
-        ("TCP", try_bind(addr, SocketType::STREAM)),
-        ("UDP", try_bind(addr, SocketType::DGRAM)),
-    ];
+    let tried = [("TCP", port::try_tcp(addr)), ("UDP", port::try_udp(addr))];
     let failed: Vec<(&str, Errno)> = tried
         .into_iter()
         .filter_map(|(name, bound)| Some((name, bound.err()?)))
@@ -72,27 +69,6 @@ fn one(addr: SocketAddr) -> Finding {
         ),
         _ => Finding::fail("ports", seen, "choose another address with --listen"),
     }
-}
-
-/// As libtorrent listens: IPv6 apart from IPv4, and TCP also where old connections linger.
-fn try_bind(addr: SocketAddr, kind: SocketType) -> Result<(), Errno> {
-    let family = if addr.is_ipv6() {
-        AddressFamily::INET6
-    } else {
-        AddressFamily::INET
-    };
-    let socket = socket(family, kind, None)?;
-    if addr.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, true)?;
-    }
-    if kind == SocketType::STREAM {
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-    }
-    bind(&socket, &addr)?;
-    if kind == SocketType::STREAM {
-        listen(&socket, 1)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -38,3 +38,23 @@ fn wall_ms() -> i64 {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The paused clock goes on while the wall clock stands still: as if that were set back.
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_jumps_shortens_and_lengthens_nothing() {
+        let clock = Clock::start();
+        let began = clock.now_ms();
+        let hour = 3_600_000;
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(clock.now_ms(), began + hour);
+        // What is saved is of the wall clock as it is then.
+        let saved = clock.now_ms() + clock.wall_offset_ms();
+        assert!((began..began + hour / 2).contains(&saved), "{saved}");
+    }
+}

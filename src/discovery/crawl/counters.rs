@@ -20,8 +20,10 @@ pub struct Asked {
 /// Nodes that answers named, and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Named {
-    /// Not known before.
+    /// Not known before; each once.
     pub new: u64,
+    /// In the frontier again, after they had left it.
+    pub again: u64,
     /// Known.
     pub known: u64,
     /// Private or reserved addresses.
@@ -73,12 +75,15 @@ pub struct CrawlCounters {
     pub samples: u64,
     /// Samples in answers that were lies.
     pub false_samples: u64,
-    /// New hashes by source, see [`DiscoverySource`](super::DiscoverySource).
+    /// New hashes by the source that brought them first, see
+    /// [`DiscoverySource`](super::DiscoverySource); each once.
     pub new_samples: u64,
     /// See `new_samples`.
     pub new_announces: u64,
     /// See `new_samples`.
     pub new_get_peers: u64,
+    /// Hashes that were let through once more: announced after they were sampled, or worth another try.
+    pub again: u64,
     /// Hashes that were known.
     pub duplicates: u64,
     /// New hashes for which there was no room. They are new again the next time.

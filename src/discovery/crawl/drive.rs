@@ -66,7 +66,9 @@ pub(super) async fn run(
             () = shared.stop.cancelled() => return,
             () = hashes.closed() => return,
             Some((ask, result)) = asked.next() => {
-                if !shared.state().result(&ask, result) {
+                let mut state = shared.state();
+                state.network(dht.is_away());
+                if !state.result(&ask, result) {
                     tracing::info!("the DHT node has stopped, and the crawl with it");
                     return;
                 }
@@ -84,6 +86,7 @@ pub(super) async fn run(
             () = sleep_until(wake_at) => {
                 let hungry = shared.hungry();
                 let mut state = shared.state();
+                state.network(dht.is_away());
                 while let Some(ask) = state.next(asked.len(), hungry) {
                     let dht = dht.clone();
                     asked.push(async move {

@@ -77,6 +77,7 @@ impl Gate {
         let infohash = observed.infohash;
         let one_byte = infohash.0.iter().all(|byte| *byte == infohash.0[0]);
         let (source, peers) = match observed.kind {
+            ObservedKind::Other => return Err(Refusal::Implausible),
             ObservedKind::GetPeers => (DiscoverySource::GetPeers, Vec::new()),
             ObservedKind::AnnouncePeer { port } => {
                 let peer = PeerAddr::new(observed.from.ip(), port);

@@ -12,9 +12,6 @@ const SILENT_SHARE: f32 = 0.3;
 const DECREASE: f32 = 0.7;
 /// A good window adds so much of the highest rate.
 const INCREASE: f32 = 0.05;
-/// So many queries in a row without an answer are no bad luck: of the nodes that others name about
-/// half are dead, so it is one chance in 10^12. The network is away.
-const AWAY_AFTER: usize = 40;
 
 /// Additive increase, multiplicative decrease over the queries a second.
 #[derive(Debug)]
@@ -26,7 +23,6 @@ pub(super) struct Pace {
     window_ends_ms: i64,
     good_answered: u32,
     good_silent: u32,
-    silent_in_a_row: usize,
     away: bool,
     /// Queries that may be sent now, in part.
     tokens: f32,
@@ -46,7 +42,6 @@ impl Pace {
             window_ends_ms: now_ms.saturating_add(WINDOW_MS),
             good_answered: 0,
             good_silent: 0,
-            silent_in_a_row: 0,
             away: false,
             tokens: 1.0,
             counted_ms: now_ms,
@@ -83,31 +78,29 @@ impl Pace {
         true
     }
 
-    /// A node answered; `good`: one that answered the time before, too. Says whether the network has
-    /// just come back.
-    pub(super) fn answered(&mut self, good: bool, now_ms: i64) -> bool {
-        self.silent_in_a_row = 0;
-        self.good_answered = self.good_answered.saturating_add(u32::from(good));
-        if self.away {
-            self.away = false;
-            self.rate = self.first;
-            self.start_window(now_ms);
-            return true;
-        }
-        self.end_window(now_ms);
-        false
-    }
-
-    /// A node did not answer. Says whether that makes the network seem away.
-    pub(super) fn silent(&mut self, good: bool, now_ms: i64) -> bool {
-        self.silent_in_a_row = self.silent_in_a_row.saturating_add(1);
-        self.good_silent = self.good_silent.saturating_add(u32::from(good));
-        if self.away {
+    /// Whether the network seems to be away, as the DHT node has it. Says whether that is news.
+    pub(super) fn network(&mut self, away: bool, now_ms: i64) -> bool {
+        if away == self.away {
             return false;
         }
-        self.away = self.silent_in_a_row >= AWAY_AFTER;
+        self.away = away;
+        if !away {
+            self.rate = self.first;
+            self.start_window(now_ms);
+        }
+        true
+    }
+
+    /// A node answered; `good`: one that answered the time before, too.
+    pub(super) fn answered(&mut self, good: bool, now_ms: i64) {
+        self.good_answered = self.good_answered.saturating_add(u32::from(good));
         self.end_window(now_ms);
-        self.away
+    }
+
+    /// A node did not answer.
+    pub(super) fn silent(&mut self, good: bool, now_ms: i64) {
+        self.good_silent = self.good_silent.saturating_add(u32::from(good));
+        self.end_window(now_ms);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of two seconds")]
@@ -167,14 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_is_away_is_noticed_once_and_comes_back() {
+    fn a_network_that_is_away_is_news_once_and_comes_back_slowly() {
         let mut pace = pace();
-        pace.answered(true, 0);
-        let noticed = (1..1_000).filter(|now| pace.silent(true, *now)).count();
-        assert_eq!(noticed, 1);
+        for now in 0..60_000 {
+            pace.answered(true, now);
+        }
+        assert!(pace.network(true, 60_000) && !pace.network(true, 60_001));
+        pace.silent(true, 60_002);
         assert!((pace.rate(1.0) - 1.0).abs() < 0.01);
-        assert!(pace.answered(true, 2_000));
-        assert!(!pace.answered(true, 2_001));
+        assert!(pace.network(false, 62_000) && !pace.network(false, 62_001));
         assert!((pace.rate(1.0) - 20.0).abs() < 0.01);
     }
 

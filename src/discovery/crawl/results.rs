@@ -18,6 +18,29 @@ const UNKNOWN_METHOD: i64 = 204;
 const MAX_SILENT: usize = 1_000;
 
 impl State {
+    /// Takes in whether the network seems to be away: then those that were silent lately are not to blame.
+    pub(super) fn network(&mut self, away: bool) {
+        let now = self.clock.now_ms();
+        if !self.pace.network(away, now) {
+            return;
+        }
+        if !away {
+            tracing::warn!("DHT nodes answer again: the crawl goes on");
+            return;
+        }
+        tracing::warn!(
+            "no DHT node answers any more: the network seems to be away. The crawl waits, and asks a \
+             node now and then"
+        );
+        for addr in std::mem::take(&mut self.silent) {
+            self.avoided.forgive(&addr);
+            if let Some(node) = self.frontier.get_mut(&addr) {
+                let failures = &mut node.record.failures_in_a_row;
+                *failures = failures.saturating_sub(1);
+            }
+        }
+    }
+
     /// Takes in what came of a query. Says whether the DHT node is still there.
     pub(super) fn result(&mut self, ask: &Ask, result: Result<Reply, AskError>) -> bool {
         match result {
@@ -78,9 +101,7 @@ impl State {
     fn alive(&mut self, ask: &Ask) {
         let now = self.clock.now_ms();
         self.silent.clear();
-        if self.pace.answered(ask.was_good, now) {
-            tracing::info!("DHT nodes answer again: the crawl goes on");
-        }
+        self.pace.answered(ask.was_good, now);
     }
 
     /// When the node may be asked for samples again.
@@ -97,8 +118,8 @@ impl State {
             };
             next_sample_at(answer.interval, node.stale_samples, &self.options, now)
         } else {
-            node.record.bep51 = Some(false);
-            now.saturating_add(ms(self.options.bep51_again))
+            self.no_samples(&addr, now);
+            return;
         };
         node.record.next_sample_at_ms = until;
         // Under an id that is not its own a node must not keep another one from being asked.
@@ -174,7 +195,7 @@ impl State {
             KrpcError::Error {
                 code: UNKNOWN_METHOD,
                 ..
-            } if samples => self.no_samples(ask, now),
+            } if samples => self.no_samples(&ask.addr, now),
             // It can not or will not just now; the default interval runs.
             KrpcError::Error { .. } => {}
             KrpcError::Bencode(_) | KrpcError::NoId => {
@@ -190,7 +211,8 @@ impl State {
     fn refused(&mut self, ask: &Ask) {
         self.asked(ask.kind).errors += 1;
         let now = self.clock.now_ms();
-        if self.goes_away(false, now) || self.pace.is_away() {
+        self.pace.silent(false, now);
+        if self.pace.is_away() {
             self.not_asked(ask);
             return;
         }
@@ -203,7 +225,7 @@ impl State {
         };
         node.asked = false;
         if node.record.bep51 == Some(false) {
-            self.no_samples(ask, now);
+            self.no_samples(&ask.addr, now);
         } else {
             node.record.bep51 = Some(false);
         }
@@ -227,13 +249,16 @@ impl State {
         }
     }
 
-    /// The node does not know `sample_infohashes`.
-    fn no_samples(&mut self, ask: &Ask, now: i64) {
+    /// The node does not know `sample_infohashes`. For as long as it is in the frontier it is left alone
+    /// for days; beyond that there is no interval of its own to remember it for, and nodes without are so
+    /// many that they would soon take all the room of those with one.
+    fn no_samples(&mut self, addr: &PeerAddr, now: i64) {
         let until = now.saturating_add(ms(self.options.bep51_again));
-        if let Some(node) = self.frontier.get_mut(&ask.addr) {
+        let asked_until = now.saturating_add(ms(self.options.default_sample_interval));
+        if let Some(node) = self.frontier.get_mut(addr) {
             node.record.bep51 = Some(false);
             node.record.next_sample_at_ms = until;
-            self.visited.mark(&ask.addr, None, until);
+            self.visited.mark(addr, None, until.min(asked_until));
         }
     }
 
@@ -241,7 +266,7 @@ impl State {
     fn silent(&mut self, ask: &Ask) {
         self.asked(ask.kind).timeouts += 1;
         let now = self.clock.now_ms();
-        self.goes_away(ask.was_good, now);
+        self.pace.silent(ask.was_good, now);
         let away = self.pace.is_away();
         let Some(node) = self.frontier.get_mut(&ask.addr) else {
             return;
@@ -254,26 +279,6 @@ impl State {
         if self.silent.len() < MAX_SILENT {
             self.silent.push(ask.addr);
         }
-    }
-
-    /// A node did not answer. Says whether the network has just turned out to be away: then those that
-    /// were silent lately are not to blame.
-    fn goes_away(&mut self, good: bool, now: i64) -> bool {
-        let goes = self.pace.silent(good, now);
-        if goes {
-            tracing::warn!(
-                "no DHT node answers any more: the network seems to be away. The crawl waits, and asks \
-                 a node now and then"
-            );
-            for addr in std::mem::take(&mut self.silent) {
-                self.avoided.forgive(&addr);
-                if let Some(node) = self.frontier.get_mut(&addr) {
-                    let failures = &mut node.record.failures_in_a_row;
-                    *failures = failures.saturating_sub(1);
-                }
-            }
-        }
-        goes
     }
 
     /// A node is no use, as it is now. One that never was is left alone.
@@ -346,8 +351,12 @@ impl State {
             self.counters.overflowed += 1;
             return true;
         }
-        self.seen.add(&infohash, source);
+        let first = self.seen.add(&infohash, source);
         self.pending.push(discovered);
+        if !first {
+            self.counters.again += 1;
+            return true;
+        }
         *match source {
             DiscoverySource::Announce => &mut self.counters.new_announces,
             DiscoverySource::GetPeers => &mut self.counters.new_get_peers,

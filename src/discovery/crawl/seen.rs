@@ -1,7 +1,7 @@
 //! Which infohashes were discovered before.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use super::DiscoverySource;
 use crate::wire::krpc::NodeId;
@@ -22,6 +22,25 @@ pub(super) struct Seen {
     generation_len: usize,
     /// The newest is the last one.
     generations: VecDeque<HashSet<u64, BuildHasherDefault<Same>>>,
+}
+
+/// What a hash is remembered as.
+#[derive(Clone, Copy, Debug, Hash)]
+enum As {
+    /// Sampled, or looked for.
+    Sampled,
+    Announced,
+    /// It is to be let through again.
+    Forgotten,
+}
+
+impl As {
+    fn of(source: DiscoverySource) -> Self {
+        match source {
+            DiscoverySource::Announce => Self::Announced,
+            DiscoverySource::GetPeers | DiscoverySource::Sample => Self::Sampled,
+        }
+    }
 }
 
 /// The hash of a fingerprint is the fingerprint.
@@ -61,40 +80,59 @@ impl Seen {
     /// announced: then a peer is certainly there.
     pub(super) fn is_new(&mut self, infohash: &NodeId, source: DiscoverySource) -> bool {
         match source {
-            DiscoverySource::Announce => !self.knows(infohash, true),
+            DiscoverySource::Announce => !self.knows(infohash, As::Announced),
             DiscoverySource::GetPeers | DiscoverySource::Sample => {
-                !self.knows(infohash, false) && !self.knows(infohash, true)
+                !self.knows(infohash, As::Sampled) && !self.knows(infohash, As::Announced)
             }
         }
     }
 
-    /// Remembers the hash.
-    pub(super) fn add(&mut self, infohash: &NodeId, source: DiscoverySource) {
-        let fingerprint = self.fingerprint(infohash, source == DiscoverySource::Announce);
+    /// Remembers the hash. Says whether it was never remembered before, in any form.
+    pub(super) fn add(&mut self, infohash: &NodeId, source: DiscoverySource) -> bool {
+        let was_known = self.knows(infohash, As::Sampled) || self.knows(infohash, As::Announced);
+        let was_forgotten = self.take(infohash, As::Forgotten);
+        let fingerprint = self.fingerprint(infohash, As::of(source));
         self.insert(fingerprint);
+        !was_known && !was_forgotten
+    }
+
+    /// Remembers something else than a hash. Says whether it is new.
+    pub(super) fn first_time(&mut self, what: &impl Hash) -> bool {
+        let fingerprint = self.key.hash_one(what);
+        let is_new = !self.knows_fingerprint(fingerprint);
+        if is_new {
+            self.insert(fingerprint);
+        }
+        is_new
     }
 
     /// Takes the hash for a new one from now on, whoever brings it.
     pub(super) fn forget(&mut self, infohash: &NodeId) {
-        for announced in [false, true] {
-            let fingerprint = self.fingerprint(infohash, announced);
-            for generation in &mut self.generations {
-                generation.remove(&fingerprint);
-            }
+        let sampled = self.take(infohash, As::Sampled);
+        if self.take(infohash, As::Announced) || sampled {
+            // It is not counted twice.
+            let fingerprint = self.fingerprint(infohash, As::Forgotten);
+            self.insert(fingerprint);
         }
     }
 
     /// Takes the next announce of the hash for a new one.
     pub(super) fn forget_announce(&mut self, infohash: &NodeId) {
-        let fingerprint = self.fingerprint(infohash, true);
-        for generation in &mut self.generations {
-            if generation.remove(&fingerprint) {
-                // It is known all the same.
-                let known = self.key.hash_one((infohash, false));
-                generation.insert(known);
-                return;
-            }
+        if self.take(infohash, As::Announced) {
+            // It is known all the same.
+            let fingerprint = self.fingerprint(infohash, As::Sampled);
+            self.insert(fingerprint);
         }
+    }
+
+    /// Takes a form of the hash out. Says whether it was there.
+    fn take(&mut self, infohash: &NodeId, form: As) -> bool {
+        let fingerprint = self.fingerprint(infohash, form);
+        let mut was_there = false;
+        for generation in &mut self.generations {
+            was_there |= generation.remove(&fingerprint);
+        }
+        was_there
     }
 
     /// How many are remembered.
@@ -102,12 +140,15 @@ impl Seen {
         self.generations.iter().map(HashSet::len).sum()
     }
 
-    fn fingerprint(&self, infohash: &NodeId, announced: bool) -> u64 {
-        self.key.hash_one((infohash, announced))
+    fn fingerprint(&self, infohash: &NodeId, form: As) -> u64 {
+        self.key.hash_one((infohash, form))
     }
 
-    fn knows(&mut self, infohash: &NodeId, announced: bool) -> bool {
-        let fingerprint = self.fingerprint(infohash, announced);
+    fn knows(&mut self, infohash: &NodeId, form: As) -> bool {
+        self.knows_fingerprint(self.fingerprint(infohash, form))
+    }
+
+    fn knows_fingerprint(&mut self, fingerprint: u64) -> bool {
         let newest = self.generations.len().saturating_sub(1);
         let found = (self.generations.iter()).rposition(|one| one.contains(&fingerprint));
         if let Some(at) = found
@@ -141,6 +182,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::PeerAddr;
 
     fn hash(number: u64) -> NodeId {
         let mut id = [0; 20];
@@ -157,7 +199,7 @@ mod tests {
     }
 
     fn holds(seen: &Seen, infohash: &NodeId) -> bool {
-        let fingerprint = seen.fingerprint(infohash, false);
+        let fingerprint = seen.fingerprint(infohash, As::Sampled);
         (seen.generations.iter()).any(|one| one.contains(&fingerprint))
     }
 
@@ -194,6 +236,25 @@ mod tests {
         assert!(!take(&mut seen, &hash(1), Announce));
         assert!(take(&mut seen, &hash(2), Announce));
         assert!(!take(&mut seen, &hash(2), Sample));
+    }
+
+    #[test]
+    fn a_hash_that_comes_again_is_not_counted_again() {
+        use DiscoverySource::{Announce, Sample};
+        let mut seen = Seen::new(100);
+        assert!(seen.add(&hash(1), Sample));
+        assert!(seen.is_new(&hash(1), Announce) && !seen.add(&hash(1), Announce));
+        seen.forget_announce(&hash(1));
+        assert!(seen.is_new(&hash(1), Announce) && !seen.add(&hash(1), Announce));
+        for _ in 0..3 {
+            seen.forget(&hash(1));
+            assert!(seen.is_new(&hash(1), Sample) && !seen.add(&hash(1), Sample));
+            assert!(!seen.is_new(&hash(1), Sample));
+        }
+        assert!(seen.add(&hash(2), Announce));
+        assert_eq!(seen.len(), 2, "one trace each");
+        let node: PeerAddr = "8.8.8.8:1".parse().unwrap();
+        assert!(seen.first_time(&node) && !seen.first_time(&node));
     }
 
     /// `cargo nextest run --release --run-ignored only -E 'test(ten_million)' --no-capture`

@@ -16,6 +16,8 @@ use crate::wire::krpc::{NodeAddr, NodeId, Query};
 
 /// Nodes that are left alone, at the most.
 const AVOIDED: usize = 200_000;
+/// Nodes whose endpoints are told from new ones, for each in the frontier; about 20 bytes each.
+const MET_PER_NODE: usize = 4;
 /// Each so many queries one searches for nodes, while that finds any.
 const SEARCH_EVERY: u32 = 4;
 /// What an answer to a search counts in the average of new nodes.
@@ -61,6 +63,8 @@ pub(super) struct State {
     pub(super) visited: Visited,
     pub(super) avoided: Avoided,
     pub(super) seen: Seen,
+    /// The endpoints of nodes that were in the frontier, to count each once.
+    met: Seen,
     pub(super) pending: Pending,
     pub(super) gate: Gate,
     pub(super) pace: Pace,
@@ -83,6 +87,7 @@ impl State {
             visited: Visited::new(options.visited_nodes, now),
             avoided: Avoided::new(AVOIDED),
             seen: Seen::new(options.remembered_hashes),
+            met: Seen::new(options.nodes.saturating_mul(MET_PER_NODE)),
             pending: Pending::new(options.pending),
             gate: Gate::new(&options, now),
             pace: Pace::new(&options, now),
@@ -99,9 +104,10 @@ impl State {
         for record in nodes {
             let node = Node::remembered(record, &state.options, now);
             let (NodeAddr { id, addr }, until) = (node.addr(), node.record.next_sample_at_ms);
-            if until > now {
+            if until > now && node.record.bep51 != Some(false) {
                 state.visited.mark(&addr, Some(&id), until);
             }
+            state.met.first_time(&addr);
             state.frontier.meet(node, now);
         }
         state
@@ -120,7 +126,11 @@ impl State {
         node.record.next_sample_at_ms = waits.unwrap_or(0);
         match self.frontier.meet(node, now) {
             Met::New => {
-                counts.new += 1;
+                if self.met.first_time(&named.addr) {
+                    counts.new += 1;
+                } else {
+                    counts.again += 1;
+                }
                 counts.waiting += u64::from(waits.is_some());
                 return true;
             }

@@ -8,9 +8,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::network::{Conduct, Network, Shared};
 use super::*;
-use crate::discovery::dht::{DhtLimits, Observed, ObservedKind};
+use crate::discovery::dht::{AskError, DhtLimits, Observed, ObservedKind};
 use crate::discovery::lookup::{Family, Nodes};
 use crate::torrent::PeerAddr;
+use crate::wire::krpc::KrpcError;
 
 /// A crawl over a network in memory.
 struct Run {
@@ -310,4 +311,52 @@ async fn it_ends_with_the_dht_node_and_with_its_handle() {
     }]);
     drop(owner);
     assert_eq!(hashes.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_without_samples_take_no_room_from_those_with_them_and_count_once() {
+    let options = CrawlOptions {
+        visited_nodes: 100,
+        ..CrawlOptions::default()
+    };
+    let mut state = State::new(Vec::new(), options);
+    let hour = 3_600_000;
+    for number in 0..1_000_u16 {
+        let [high, low] = number.to_be_bytes();
+        let addr = PeerAddr::new([8, high, low, 8].into(), 6881);
+        let mut id = [low; 20];
+        id[1] = high;
+        state.meet(
+            NodeAddr {
+                id: NodeId(id),
+                addr,
+            },
+            None,
+        );
+        let now = state.clock.now_ms();
+        let ask = state::Ask {
+            addr,
+            target: NodeId([9; 20]),
+            kind: state::AskKind::Samples { at_ms: 0 },
+            was_good: false,
+            sent_ms: now,
+        };
+        let unknown = KrpcError::Error {
+            code: 204,
+            text: "method unknown".to_owned(),
+        };
+        state.result(&ask, Err(AskError::Node(unknown)));
+        let node = state.frontier.get_mut(&addr).unwrap().clone();
+        assert!(
+            node.record.next_sample_at_ms - now > 71 * hour,
+            "in the frontier"
+        );
+        assert!(state.visited.until_ms(&addr, &node.record.id, now).unwrap() - now < 2 * hour);
+        state.frontier.remove(&addr);
+        state.meet(node.addr(), None);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(state.visited.has_room(state.clock.now_ms()), "{number}");
+    }
+    let named = state.counters.named;
+    assert_eq!((named.new, named.again), (1_000, 1_000));
 }

@@ -1,5 +1,9 @@
 //! What may be sent, and who goes first.
 
+use super::counters::query_on_the_wire;
+use crate::torrent::PeerAddr;
+use crate::wire::krpc::{NodeId, Query, Want};
+
 /// What a [`Dht`](super::Dht) may send. The default is that of a good citizen: about as many packets
 /// as a handful of ordinary nodes send, and little to each address.
 ///
@@ -45,6 +49,20 @@ impl DhtLimits {
         }
     }
 
+    /// How many queries a second the crawl may send at the most; `None` for as many as it likes.
+    #[must_use]
+    pub fn crawl_queries_per_second(&self) -> Option<u32> {
+        let target = NodeId([0; 20]);
+        let message = Query::SampleInfohashes { target }.encode(Want::Both);
+        let node = PeerAddr::new([8, 8, 8, 8].into(), 1);
+        let bytes = query_on_the_wire(&node, message.len()).max(1);
+        let by_bytes = (self.bytes_per_second)
+            .map(|limit| u32::try_from(u64::from(limit) / bytes).unwrap_or(u32::MAX));
+        let all = [self.packets_per_second, by_bytes];
+        let least = usize::try_from(all.into_iter().flatten().min()?).unwrap_or(usize::MAX);
+        Some(u32::try_from(self.crawl_part(least)).unwrap_or(u32::MAX))
+    }
+
     /// The crawl's part of `all`, at least 1.
     pub(super) fn crawl_part(&self, all: usize) -> usize {
         let share = self.crawl_share.clamp(0.0, 1.0);
@@ -66,4 +84,24 @@ pub enum Purpose {
     Lookup,
     /// Hashes are looked for; nobody waits.
     Crawl,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crawl_may_send_its_share_of_the_tighter_limit() {
+        let limits = |packets, bytes| DhtLimits {
+            packets_per_second: packets,
+            bytes_per_second: bytes,
+            ..DhtLimits::default()
+        };
+        let most = |packets, bytes| limits(packets, bytes).crawl_queries_per_second();
+        assert_eq!(most(Some(500), Some(100_000)), Some(400));
+        assert_eq!(most(None, None), None);
+        let by_bytes = most(None, Some(20_000)).unwrap();
+        assert!((80..130).contains(&by_bytes), "{by_bytes}");
+        assert_eq!(most(Some(1), Some(0)), Some(1));
+    }
 }

@@ -20,6 +20,8 @@ const TOO_CLOSE: u32 = 24;
 pub enum ObservedKind {
     /// Somebody looks for peers. Some of the hashes are no torrents: nodes fill their tables so.
     GetPeers,
+    /// A `ping` or a `find_node`: somebody has reached our node. Observed only where that is asked for.
+    Other,
     /// Somebody has the torrent: a token of ours proves that the address is not forged.
     AnnouncePeer {
         /// The port at which it listens for peers; with `implied_port`, the one the query came from.
@@ -45,7 +47,7 @@ impl Observed {
     #[must_use]
     pub fn peer(&self) -> Option<PeerAddr> {
         match self.kind {
-            ObservedKind::GetPeers => None,
+            ObservedKind::GetPeers | ObservedKind::Other => None,
             ObservedKind::AnnouncePeer { port } => Some(PeerAddr::new(self.from.ip(), port)),
         }
     }
@@ -59,6 +61,7 @@ impl Observed {
         }
         let near = |id: &NodeId| self.infohash.shared_bits(id);
         match self.kind {
+            ObservedKind::Other => false,
             ObservedKind::GetPeers => near(&self.node) < TOO_CLOSE && near(own) < TOO_CLOSE,
             ObservedKind::AnnouncePeer { port } => {
                 port != 0 && self.infohash != self.node && self.infohash != *own

@@ -222,12 +222,12 @@ async fn who_waits_for_a_turn_learns_at_once_that_the_owner_has_ended() {
 async fn late_answers_lengthen_the_deadline() {
     let (sender, mut queries) = mpsc::channel(100);
     let dht = Dht::new(sender);
-    let delay = Arc::new(std::sync::atomic::AtomicU64::new(10));
+    let delay = Arc::new(AtomicU64::new(10));
     let of_owner = Arc::clone(&delay);
     tokio::spawn(async move {
         while let Some(query) = queries.recv().await {
             let query: RawQuery = query;
-            let delay = of_owner.load(std::sync::atomic::Ordering::Relaxed);
+            let delay = of_owner.load(Ordering::Relaxed);
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
                 let _ = query.reply.send(ANSWER.to_vec());
@@ -239,7 +239,7 @@ async fn late_answers_lengthen_the_deadline() {
     }
     assert_eq!(dht.deadline(), Duration::from_millis(300));
     // Suddenly every node is too slow for that.
-    delay.store(1000, std::sync::atomic::Ordering::Relaxed);
+    delay.store(1000, Ordering::Relaxed);
     let mut asked = 0;
     while dht.ask(node(1), &Query::Ping).await.is_err() {
         asked += 1;
@@ -247,4 +247,40 @@ async fn late_answers_lengthen_the_deadline() {
     }
     assert!(dht.deadline() > Duration::from_secs(1));
     assert!(dht.counters().late > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_is_away_is_told_from_silent_nodes() {
+    let (sender, mut queries) = mpsc::channel(100);
+    let dht = Dht::new(sender);
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Some(query) = queries.recv().await {
+            let query: RawQuery = query;
+            // Every second one, at first, and then one more.
+            let answers = silent.len() < 100 && silent.len() % 2 == 1 || silent.len() == 150;
+            if answers {
+                query.reply.send(ANSWER.to_vec()).unwrap();
+                let (nobody, _) = oneshot::channel();
+                silent.push(nobody);
+            } else {
+                silent.push(query.reply);
+            }
+        }
+    });
+    for _ in 0..100 {
+        let _ = dht.ask(node(1), &Query::Ping).await;
+        assert!(!dht.is_away());
+    }
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let before = Instant::now();
+    for silent in 1..=50 {
+        assert!(dht.ask(node(1), &Query::Ping).await.is_err());
+        assert_eq!(dht.is_away(), silent >= AWAY_AFTER);
+    }
+    assert!(!dht.was_heard_after(before));
+    assert!(dht.ask(node(1), &Query::Ping).await.is_ok());
+    assert!(!dht.is_away() && dht.was_heard_after(before));
+    assert!(!dht.was_heard_after(Instant::now() + Duration::from_millis(1)));
+    assert_eq!(dht.outages(), 1);
 }

@@ -79,10 +79,12 @@ struct Candidate {
 struct Claim {
     /// How many claims there were.
     count: u8,
-    /// The id of the last one.
-    id: NodeId,
-    /// Whether a candidate holds it, or it is not to be asked again.
+    /// The last one.
+    node: NodeAddr,
+    /// Whether a candidate holds it.
     taken: bool,
+    /// The first that was named while it was taken: its turn comes where the claim was a lie.
+    next: Option<NodeAddr>,
 }
 
 /// The candidates of one lookup and one address family.
@@ -121,9 +123,14 @@ impl Candidates {
             return false;
         }
         let host = Host::of(&node.addr);
-        let claim = self.hosts.get(&host).copied();
-        let claims = claim.map_or(0, |claim| claim.count);
-        let taken = claim.is_some_and(|claim| claim.taken || claim.id == node.id);
+        let claim = self.hosts.get_mut(&host);
+        let claims = claim.as_ref().map_or(0, |claim| claim.count);
+        let taken = claim.is_some_and(|claim| {
+            if claim.taken && claim.node != node {
+                claim.next.get_or_insert(node);
+            }
+            claim.taken || claim.node == node
+        });
         let net_is_full = host
             .net()
             .and_then(|net| self.nets.get(&net))
@@ -164,8 +171,9 @@ impl Candidates {
         }
         let claim = Claim {
             count: claims + 1,
-            id: node.id,
+            node,
             taken: true,
+            next: None,
         };
         self.hosts.insert(host, claim);
         let candidate = Candidate {
@@ -249,20 +257,29 @@ impl Candidates {
             candidate.state = State::Answered;
             return true;
         }
-        self.list.remove(at);
-        let host = Host::of(addr);
-        self.leave_net(host);
-        if let Some(claim) = self.hosts.get_mut(&host) {
-            claim.taken = false;
-        }
+        self.give_up(at, addr);
         false
     }
 
-    /// A node did not answer. Its host is not asked again.
+    /// A node did not answer. Whoever named it may have made its port or id up, so its host is asked once
+    /// more where another node is named there.
     pub(super) fn failed(&mut self, addr: &PeerAddr) {
         if let Some(at) = self.position(addr) {
-            self.list.remove(at);
-            self.leave_net(Host::of(addr));
+            self.give_up(at, addr);
+        }
+    }
+
+    /// Takes a candidate out, and takes in whoever else was named at its host.
+    fn give_up(&mut self, at: usize, addr: &PeerAddr) {
+        self.list.remove(at);
+        let host = Host::of(addr);
+        self.leave_net(host);
+        let next = self.hosts.get_mut(&host).and_then(|claim| {
+            claim.taken = false;
+            claim.next.take()
+        });
+        if let Some(next) = next {
+            self.offer(next);
         }
     }
 

@@ -9,6 +9,9 @@ use crate::wire::krpc::ScrapeFilter;
 
 /// Peers that are kept. The largest swarms have more than anybody needs.
 const KEPT: usize = 1000;
+/// Peers nobody else has named that one node may add. Honest answers hold 50 to 100; a node that makes
+/// them up is to fill no more than its share.
+const KEPT_OF_ONE: usize = 64;
 /// How much larger than the median one filter may be: a node that fills its filter would make the
 /// swarm look huge.
 const TALL: f64 = 4.0;
@@ -39,9 +42,10 @@ impl Findings {
     pub(super) fn named(&mut self, peers: impl IntoIterator<Item = PeerAddr>) -> bool {
         let before = self.version;
         let version = before + 1;
+        let mut new = 0;
         // Nobody counts twice.
         for peer in peers.into_iter().collect::<HashSet<_>>() {
-            let full = self.peers.len() >= KEPT;
+            let full = self.peers.len() >= KEPT || new >= KEPT_OF_ONE;
             match self.peers.get_mut(&peer) {
                 Some(known) => {
                     known.reports = known.reports.saturating_add(1);
@@ -49,12 +53,13 @@ impl Findings {
                 }
                 None if full => continue,
                 None => {
-                    let new = Finding {
+                    let finding = Finding {
                         reports: 1,
                         is_node: false,
                         version,
                     };
-                    self.peers.insert(peer, new);
+                    self.peers.insert(peer, finding);
+                    new += 1;
                 }
             }
             self.version = version;
@@ -155,6 +160,30 @@ mod tests {
         assert!(!findings.mark_nodes(|peer| *peer == addr("2.2.2.2:2")));
         assert_eq!(findings.since(version).0, [ranked("2.2.2.2:2", 0)]);
         assert_eq!(findings.since(0).0.last(), Some(&ranked("2.2.2.2:2", 0)));
+    }
+
+    #[test]
+    fn a_node_that_makes_peers_up_does_not_crowd_out_the_others() {
+        let mut findings = Findings::default();
+        let fake =
+            |node: u8| (1..=200).map(move |port| PeerAddr::new([6, 6, 6, node].into(), port));
+        for node in 0..10 {
+            findings.named(fake(node));
+        }
+        let honest: Vec<_> = (1..=50)
+            .map(|host| PeerAddr::new([8, 8, 8, host].into(), 1))
+            .collect();
+        findings.named(honest.clone());
+        findings.named(honest.clone());
+        let (ranked, _) = findings.since(0);
+        assert_eq!(ranked.len(), 10 * KEPT_OF_ONE + honest.len());
+        // Those that two have named come first.
+        assert!(
+            ranked
+                .iter()
+                .take(50)
+                .all(|peer| honest.contains(&peer.addr) && peer.reports == 2)
+        );
     }
 
     #[test]

@@ -319,3 +319,14 @@ async fn both_address_families_converge() {
     let known = |family| lookups.nodes().closest(&HASH, 8, family).len();
     assert_eq!((known(Family::V4), known(Family::V6)), (8, 8));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_lookup_does_not_take_out_the_next_one() {
+    let (sender, _queries) = mpsc::channel(100);
+    let lookups = Lookups::new(Dht::new(sender), LookupOptions::default(), Nodes::default());
+    let infohash = NodeId([7; 20]);
+    let _second = lookups.look_up(infohash);
+    // As a task ends that was dropped, and whose place another one has by now.
+    remove_own(&lookups.shared, &infohash, &Arc::new(Progress::default()));
+    assert!(lock(&lookups.shared.running).contains_key(&infohash));
+}

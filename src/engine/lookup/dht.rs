@@ -42,6 +42,7 @@ impl DhtLookups {
         let lookup = LookupOptions {
             allow_local: options.allow_local_peers,
             ipv6: options.libtorrent.listen.iter().any(SocketAddr::is_ipv6),
+            scrape: options.scrape,
             deadline: options.lookup_timeout,
             at_once: at_once(options.dht_limits.packets_per_second),
             ..LookupOptions::default()

@@ -34,7 +34,9 @@ pub(crate) enum Trouble {
 /// One DHT node of ours: its sockets and its health.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    /// What its session was last told to listen at.
+    /// Where it is to listen.
+    pub(crate) wanted: Vec<SocketAddr>,
+    /// What its session was last told to listen at: of a port that was taken, any other.
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) tcp: Vec<SocketAddr>,
     pub(crate) udp: Vec<SocketAddr>,
@@ -57,6 +59,7 @@ impl Identity {
     pub(crate) fn new(listen: Vec<SocketAddr>) -> Self {
         let now = Instant::now();
         Self {
+            wanted: listen.clone(),
             listen,
             tcp: Vec::new(),
             udp: Vec::new(),
@@ -95,6 +98,40 @@ impl Identity {
         }
     }
 
+    /// Whether it has a socket, and hears something.
+    pub(crate) fn works(&self, settings: &DhtSettings) -> bool {
+        let trouble = self.trouble(settings, Instant::now());
+        !self.udp.is_empty() && !matches!(trouble, Some(Trouble::NoSocket(_) | Trouble::Silent(_)))
+    }
+
+    /// The addresses that were taken, and another port listened at instead.
+    pub(crate) fn taken(&self) -> Vec<SocketAddr> {
+        (self.wanted.iter().zip(&self.listen))
+            .filter(|(wanted, listen)| wanted != listen)
+            .map(|(wanted, _)| *wanted)
+            .collect()
+    }
+
+    /// These addresses are free now: what was listened at instead of them goes.
+    pub(crate) fn take_again(&mut self, free: &[SocketAddr]) {
+        for (wanted, listen) in self.wanted.iter().zip(&mut self.listen) {
+            if free.contains(wanted) {
+                *listen = *wanted;
+            }
+        }
+        let listen = &self.listen;
+        let stays = |addr: &SocketAddr| {
+            let is_of = |free: &SocketAddr| {
+                let is_any = free.ip().is_unspecified() && free.is_ipv4() == addr.is_ipv4();
+                free.ip() == addr.ip() || is_any
+            };
+            listen.contains(addr) || !free.iter().any(is_of)
+        };
+        self.tcp.retain(stays);
+        self.udp.retain(stays);
+        self.ids.retain(|addr, _| stays(addr));
+    }
+
     /// What is wrong with it.
     pub(crate) fn trouble(&self, settings: &DhtSettings, now: Instant) -> Option<Trouble> {
         let Some(started_at) = self.started_at.filter(|_| !self.udp.is_empty()) else {
@@ -121,21 +158,30 @@ impl Identity {
 /// An identity as whoever sends queries sees it.
 #[derive(Clone)]
 pub(crate) struct Sender {
+    /// Whether what it sends may be answered.
+    pub(crate) works: bool,
     pub(crate) ids: Vec<NodeId>,
     pub(crate) commands: Commands,
 }
 
-/// Which of them has the id that is closest to the target; the first where there is none.
+/// Which of them has the id that is closest to the target; the first where there is none. One that does
+/// not work leaves its region to those that do.
 pub(crate) fn closest(senders: &[Sender], target: Option<NodeId>) -> usize {
-    let Some(target) = target else { return 0 };
-    (0..)
-        .zip(senders)
+    let any_works = senders.iter().any(|sender| sender.works);
+    let usable = || {
+        (0..)
+            .zip(senders)
+            .filter(|(_, sender)| sender.works || !any_works)
+    };
+    let first = usable().next().map_or(0, |(at, _)| at);
+    let Some(target) = target else { return first };
+    usable()
         .filter_map(|(at, sender)| {
             let nearest = sender.ids.iter().map(|id| id.distance(&target)).min()?;
             Some((nearest, at))
         })
         .min()
-        .map_or(0, |(_, at)| at)
+        .map_or(first, |(_, at)| at)
 }
 
 /// Where this identity listens: on the next port for each one, or on any.
@@ -168,6 +214,7 @@ pub(crate) fn start_of(
             .map(|addr| Peer::from(PeerAddr::from(*addr)))
             .collect(),
         observe: true,
+        observe_all: settings.observe_all,
         observed_per_source: settings.observed_per_source,
     }
 }
@@ -248,20 +295,50 @@ mod tests {
     }
 
     #[test]
+    fn what_was_listened_at_instead_goes_when_the_port_is_free() {
+        let addr = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let wanted = ["127.0.0.1:6881", "127.0.0.2:6881", "[::]:6881"].map(addr);
+        let mut identity = Identity::new(wanted.to_vec());
+        assert_eq!(identity.taken(), []);
+        identity.listen[0].set_port(0);
+        identity.listen[2].set_port(0);
+        assert_eq!(identity.taken(), [wanted[0], wanted[2]]);
+        identity.udp = ["127.0.0.1:40000", "127.0.0.2:6881", "[::1]:40001"]
+            .map(addr)
+            .to_vec();
+        identity.take_again(&[wanted[0]]);
+        assert_eq!(identity.taken(), [wanted[2]]);
+        assert_eq!(identity.udp, ["127.0.0.2:6881", "[::1]:40001"].map(addr));
+        identity.take_again(&[wanted[2]]);
+        assert_eq!(identity.udp, [wanted[1]]);
+        assert_eq!(identity.listen, wanted);
+    }
+
+    #[test]
     fn a_query_leaves_from_the_closest_id() {
         let commands = Commands::nowhere();
         let sender = |first: u8| Sender {
+            works: true,
             ids: vec![NodeId([first; 20])],
             commands: commands.clone(),
         };
         let none = Sender {
+            works: true,
             ids: Vec::new(),
             commands: commands.clone(),
         };
-        let senders = [none, sender(0x10), sender(0x80), sender(0xc0)];
+        let mut senders = [none, sender(0x10), sender(0x80), sender(0xc0)];
         let at = |first: u8| closest(&senders, Some(NodeId([first; 20])));
         assert_eq!((at(0x00), at(0x90), at(0xff)), (1, 2, 3));
         assert_eq!(closest(&senders, None), 0);
         assert_eq!(closest(&[], Some(NodeId([1; 20]))), 0);
+        // Those that have failed leave theirs to others, as long as there is one.
+        (senders[0].works, senders[2].works) = (false, false);
+        let at = |senders: &[Sender], first: u8| closest(senders, Some(NodeId([first; 20])));
+        assert_eq!((at(&senders, 0x90), closest(&senders, None)), (3, 1));
+        for sender in &mut senders {
+            sender.works = false;
+        }
+        assert_eq!(at(&senders, 0x90), 2);
     }
 }

@@ -26,6 +26,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// The pause after which a bootstrap is tried again: doubled each time, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// How often a port that was taken is looked at: whoever knows us knows us there.
+const TRY_PORT_EVERY: Duration = Duration::from_secs(5);
 /// Remembered nodes, and nodes of the routing table, that are asked.
 const REMEMBERED: usize = 32;
 const KNOWN: usize = 8;
@@ -60,8 +62,13 @@ impl Keeper {
         let every = (self.settings.silence / 4).min(Duration::from_secs(1));
         let mut pause = FIRST_PAUSE.min(every);
         let mut next = Instant::now();
+        let mut look_at = Instant::now() + TRY_PORT_EVERY;
         loop {
             sleep(every).await;
+            if Instant::now() >= look_at {
+                self.node.take_ports_again(self.at, &self.commands);
+                look_at = Instant::now() + TRY_PORT_EVERY;
+            }
             self.commands.send(Command::PostDhtNodes);
             let Some(trouble) = self.node.dht_trouble(self.at) else {
                 pause = FIRST_PAUSE.min(every);

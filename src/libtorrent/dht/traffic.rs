@@ -23,6 +23,7 @@ pub(crate) fn observations(entries: &[u8]) -> impl Iterator<Item = (Observed, No
         };
         let observed = Observed {
             kind: match port {
+                0 if *infohash == [0; 20] => ObservedKind::Other,
                 0 => ObservedKind::GetPeers,
                 port => ObservedKind::AnnouncePeer { port },
             },

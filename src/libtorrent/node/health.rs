@@ -8,6 +8,10 @@ use super::Node;
 use crate::libtorrent::dht::identity::{Identity, Trouble};
 use crate::libtorrent::lock;
 
+/// How the words on two troubles begin.
+const SILENT: &str = "nothing has come in";
+const FEW: &str = "too few nodes";
+
 /// How the arm is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -71,16 +75,22 @@ impl Node {
         if let Some(said) = state.said.get_mut(at) {
             let kind = |word: &Option<String>| word.as_ref().map(|word| kind_of(word).to_owned());
             if kind(said) != kind(&word) {
-                match &word {
-                    Some(word) if matches!(trouble, Some(Trouble::FewNodes(_))) => {
+                // What was a warning when it began is one when it ends.
+                let is_minor = |word: &String| {
+                    word.starts_with(FEW)
+                        || dht.silence_is_told_elsewhere && word.starts_with(SILENT)
+                };
+                let nodes = identity.nodes;
+                match (&word, &*said) {
+                    (Some(word), _) if is_minor(word) => {
                         tracing::info!(identity = at, "the DHT: {word}");
                     }
-                    Some(word) => tracing::warn!(identity = at, "the DHT: {word}"),
-                    None if is_new => {}
-                    None => {
-                        let nodes = identity.nodes;
-                        tracing::info!(identity = at, nodes, "the DHT works again");
+                    (Some(word), _) => tracing::warn!(identity = at, "the DHT: {word}"),
+                    (None, _) if is_new => {}
+                    (None, Some(before)) if !is_minor(before) => {
+                        tracing::warn!(identity = at, nodes, "the DHT works again");
                     }
+                    (None, _) => tracing::info!(identity = at, nodes, "the DHT works again"),
                 }
                 *said = word;
             }
@@ -103,10 +113,10 @@ impl Node {
                 Some(error) => format!("no node answers ({error}); {}", routers()),
                 None => format!("no node answers; {}", routers()),
             }),
-            Trouble::Silent(seconds) => Some(format!(
-                "nothing has come in: for {seconds} s; is the network away?"
-            )),
-            Trouble::FewNodes(nodes) => Some(format!("too few nodes: {nodes}; {}", routers())),
+            Trouble::Silent(seconds) => {
+                Some(format!("{SILENT}: for {seconds} s; is the network away?"))
+            }
+            Trouble::FewNodes(nodes) => Some(format!("{FEW}: {nodes}; {}", routers())),
             Trouble::Quiet => None,
         }
     }

@@ -8,6 +8,9 @@ use tokio::net::UdpSocket;
 use super::fake_dht;
 use super::*;
 use crate::discovery::dht::{AskError, Dht, DhtLimits, ObservedKind};
+use crate::libtorrent::bridge::{Event, EventKind, Verdict};
+use crate::libtorrent::session::Commands;
+use crate::libtorrent::settings::Way;
 use crate::libtorrent::{DhtHealth, DhtSettings};
 use crate::wire::bencode::{Limits, Node, parse};
 use crate::wire::krpc::{NodeId, Query};
@@ -368,6 +371,42 @@ async fn a_query_leaves_from_the_identity_that_is_closest() {
         ports.insert(asked.from.port());
     }
     assert_eq!(ports.len(), 4);
+}
+
+/// The first identity knows nobody, and never will.
+#[test]
+fn the_dht_is_ready_when_any_identity_is() {
+    let node = crate::libtorrent::node::Node::new(&Settings {
+        dht: Some(DhtSettings {
+            identities: 3,
+            ..quick(dead())
+        }),
+        ..settings()
+    });
+    let nodes = node.dht_nodes();
+    let counted = |identity: Way, number: i64| {
+        let event = Event {
+            kind: EventKind::DhtNodes,
+            torrent: 0,
+            peer: refusing().into(),
+            micros: 1,
+            verdict: Verdict::Disconnected,
+            phase: 0,
+            code: 0,
+            category: String::new(),
+            number,
+            text: String::new(),
+            detail: String::new(),
+            data: Vec::new(),
+        };
+        node.handle(identity, event, &Commands::nowhere());
+    };
+    counted(Way::Identity(2), 5);
+    assert_eq!(*nodes.borrow(), 5);
+    counted(Way::Tcp, 0);
+    assert_eq!(*nodes.borrow(), 5);
+    counted(Way::Identity(1), 2);
+    assert_eq!(*nodes.borrow(), 7);
 }
 
 #[tokio::test]

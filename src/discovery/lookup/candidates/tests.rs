@@ -69,10 +69,7 @@ fn it_is_over_when_the_eight_closest_that_are_alive_have_answered() {
     // One that is closer opens it again.
     assert!(candidates.offer(node(2, "8.8.8.8:1")));
     assert!(!candidates.is_over());
-    assert!(
-        !candidates.offer(node(2, "9.9.1.1:1")),
-        "it did not answer before"
-    );
+    assert!(!candidates.offer(public(1)), "it did not answer before");
 }
 
 #[test]
@@ -171,4 +168,25 @@ fn memory_is_bounded_and_the_closest_are_kept() {
     assert_eq!(candidates.list.len(), KEPT);
     assert_eq!(candidates.hosts.len(), KEPT);
     assert_eq!(candidates.next().unwrap().ip().to_string(), "5.0.0.1");
+}
+
+#[test]
+fn a_liar_does_not_hide_the_honest_node_of_an_address() {
+    for honest_comes_late in [false, true] {
+        let mut candidates = Candidates::new(TARGET, false);
+        // Closer than the honest one, or under its id, at a port where nobody is.
+        let (lie, honest) = (node(1, "9.9.9.1:1"), node(3, "9.9.9.1:6881"));
+        assert!(candidates.offer(lie));
+        if !honest_comes_late {
+            assert!(!candidates.offer(honest), "one at a time");
+        }
+        assert_eq!(candidates.next(), Some(lie.addr));
+        candidates.failed(&lie.addr);
+        assert!(!candidates.offer(lie), "the same again");
+        assert_eq!(candidates.offer(honest), honest_comes_late);
+        assert_eq!(candidates.next(), Some(honest.addr));
+        assert!(candidates.answered(&honest.addr, honest.id));
+        // No third one.
+        assert!(!candidates.offer(node(2, "9.9.9.1:2")));
+    }
 }
