@@ -1,6 +1,7 @@
 //! `metafetch db`: care for the database. One file per subcommand.
 
 mod check;
+mod clean_legacy;
 mod export;
 mod import;
 mod import_legacy;
@@ -43,6 +44,7 @@ enum Command {
     Export(export::Args),
     Import(import::Args),
     ImportLegacy(import_legacy::Args),
+    CleanLegacy(clean_legacy::Args),
 }
 
 /// Why a command ended before its work was done.
@@ -139,6 +141,7 @@ fn execute(command: Command, work: &Work) -> Exit {
         Command::Export(args) => export::run(args, work),
         Command::Import(args) => import::run(&args, work),
         Command::ImportLegacy(args) => import_legacy::run(&args, work),
+        Command::CleanLegacy(args) => clean_legacy::run(&args, work),
     };
     match done {
         Ok(exit) => exit,

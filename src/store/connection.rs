@@ -10,7 +10,7 @@ use diesel::sqlite::Sqlite;
 use diesel_migrations::MigrationHarness as _;
 
 pub(super) use self::multi::AnyConnection as Connection;
-use super::schema::__diesel_schema_migrations;
+use super::schema::{__diesel_schema_migrations, TABLES};
 use super::url::StoreUrl;
 use super::{StoreError, StoreOptions, failed_torrent, mysql, postgres, sqlite};
 
@@ -45,6 +45,7 @@ pub(super) struct Target {
     pub(super) database: String,
     server: Server,
     busy_timeout: Duration,
+    beside_others: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +84,7 @@ impl Target {
             database: url.to_string(),
             server,
             busy_timeout: options.busy_timeout,
+            beside_others: options.beside_others,
         })
     }
 
@@ -185,10 +187,11 @@ impl Target {
         if tables.is_empty() {
             return Ok(Vec::new());
         }
-        if !tables
-            .iter()
-            .any(|name| name == "__diesel_schema_migrations")
-        {
+        let has = |table: &str| tables.iter().any(|name| name.eq_ignore_ascii_case(table));
+        if !has("__diesel_schema_migrations") {
+            if self.beside_others && !TABLES.into_iter().any(has) {
+                return Ok(Vec::new());
+            }
             return Err(StoreError::Foreign {
                 database: self.database.clone(),
             });

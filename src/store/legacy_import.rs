@@ -41,6 +41,10 @@ impl LegacyUrl {
         }
     }
 
+    pub(super) fn server(&self) -> &ServerUrl {
+        &self.0
+    }
+
     /// Whether the password stands in it.
     #[must_use]
     pub fn has_password(&self) -> bool {

@@ -21,6 +21,7 @@ mod exchange;
 mod failed_torrent;
 mod integrity;
 pub mod journal;
+mod legacy;
 mod legacy_import;
 mod metadata_request;
 mod migration;
@@ -67,6 +68,10 @@ pub use self::examine::Examined;
 pub use self::exchange::{Exported, Imported, Importer, Refused, Table, Taking, TorrentExport};
 pub use self::failed_torrent::{FailedFilter, FailedTorrent};
 pub use self::integrity::{Checked, Damage, Remedy};
+pub use self::legacy::{
+    BacklogRow, Claimed, DiscoveredRow, Holdback, Holder, LegacyCleaner, LegacyLogin, LegacyPeer,
+    LegacyRows, LegacyTables, LogRow, ReceivedRow, Severity, TablesHealth,
+};
 pub use self::legacy_import::{LegacyOptions, LegacyTable, LegacyUrl, Rejected};
 pub use self::migration::{Schema, SchemaStep};
 pub use self::recall::Recall;
@@ -109,6 +114,9 @@ pub struct StoreOptions {
     pub readers: u32,
     /// The most bytes that the database file may grow to: unlimited.
     pub size_limit: Option<u64>,
+    /// Whether the database may have tables of other programs, beside which ours are made. Tables that are
+    /// called like ours are refused all the same: not allowed.
+    pub beside_others: bool,
 }
 
 impl Default for StoreOptions {
@@ -122,6 +130,7 @@ impl Default for StoreOptions {
             read_timeout: Duration::from_secs(10),
             readers: 4,
             size_limit: None,
+            beside_others: false,
         }
     }
 }

@@ -12,6 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::StoreError;
 use super::connection::{CONNECT_TIMEOUT, Fault, STATEMENT_TIMEOUT};
+use super::schema::TABLES;
 use super::server_url::{Host, ServerUrl, Tls};
 
 pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/mysql");
@@ -268,6 +269,18 @@ pub(super) fn table_names(connection: &mut MysqlConnection) -> QueryResult<Vec<S
     .load(connection)
 }
 
+/// Bytes of our own tables, as the server estimates them: those of other programs may stand beside.
+pub(super) fn size(connection: &mut MysqlConnection) -> QueryResult<i64> {
+    let names: Vec<String> = TABLES.iter().map(|name| format!("'{name}'")).collect();
+    diesel::dsl::sql::<BigInt>(&format!(
+        "SELECT CAST(COALESCE(SUM(data_length + index_length), 0) AS SIGNED) \
+         FROM information_schema.tables \
+         WHERE table_schema = DATABASE() AND table_name IN ({})",
+        names.join(", ")
+    ))
+    .get_result(connection)
+}
+
 /// The error for a message of the server or of the client's library. Diesel does not pass their numbers
 /// on.
 pub(super) fn error(database: String, message: &str) -> StoreError {
@@ -311,6 +324,9 @@ pub(super) fn error(database: String, message: &str) -> StoreError {
         StoreError::ConnectionLost { database, detail }
     } else if says(&["max_statement_time", "maximum statement execution time"]) {
         StoreError::Busy { database, detail }
+    } else if says(&["Query execution was interrupted"]) {
+        // By an administrator, or since the server ends.
+        StoreError::ConnectionLost { database, detail }
     } else if says(&["read-only", "READ ONLY", "read only"]) {
         StoreError::ReadOnly { database }
     } else if says(&["No space left", "Disk full", "is full", "Got error 28"]) {

@@ -1,6 +1,23 @@
 //! The tables as diesel sees them. Column types are those that SQLite, MySQL and PostgreSQL share;
 //! what the columns mean stands in the file of each table.
 
+/// The names of all tables, but for the one of the migrations.
+pub(super) const TABLES: [&str; 13] = [
+    "torrent_metadata",
+    "torrent_file",
+    "metadata_request",
+    "peer_state",
+    "failed_torrent",
+    "peer_group",
+    "tracker_state",
+    "dht_node_state",
+    "crawl_session",
+    "blocked_infohash",
+    "blocked_salt",
+    "import_progress",
+    "applied_batch",
+];
+
 diesel::table! {
     torrent_metadata (id) {
         id -> BigInt,

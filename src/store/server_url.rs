@@ -137,25 +137,57 @@ impl ServerUrl {
         } else {
             Tls::Require
         });
-        if url.database.is_empty() {
-            return Err(wrong("it names no database"));
+        url.check_names()?;
+        Ok(url)
+    }
+
+    /// What was given in parts. Encrypted only where the server offers it: who logs in by flags has no way
+    /// to say more, and the password is the one given, none of the environment.
+    pub(super) fn of_login(
+        user: String,
+        password: String,
+        host: Host,
+        port: u16,
+        database: String,
+    ) -> Self {
+        Self {
+            scheme: "mysql",
+            user: Some(user).filter(|user| !user.is_empty()),
+            password: Some(password),
+            password_file: None,
+            host,
+            port: Some(port),
+            database,
+            tls: Tls::Prefer,
+            tls_ca: None,
         }
-        // What goes into the URL of diesel, which decodes neither, and into commands that we propose.
+    }
+
+    /// Whether the names of the host and of the database can stand in the URL of diesel, which decodes
+    /// neither, and in commands that we propose.
+    pub(super) fn check_names(&self) -> Result<(), StoreUrlError> {
+        let wrong = |what: &str| {
+            Err(StoreUrlError::Server {
+                scheme: self.scheme,
+                what: what.to_owned(),
+            })
+        };
+        if self.database.is_empty() {
+            return wrong("it names no database");
+        }
         let plain = |text: &str, more: &[u8]| {
             text.bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
         };
-        if !plain(&url.database, b"_-$") {
-            return Err(wrong(
-                "the name of the database may have letters, digits, `_`, `-` and `$`",
-            ));
+        if !plain(&self.database, b"_-$") {
+            return wrong("the name of the database may have letters, digits, `_`, `-` and `$`");
         }
-        if let Host::Name(host) = &url.host
-            && !plain(host, b".-_:")
-        {
-            return Err(wrong("its host is neither a name nor an address"));
+        match &self.host {
+            Host::Name(host) if !plain(host, b".-_:") => {
+                wrong("its host is neither a name nor an address")
+            }
+            _ => Ok(()),
         }
-        Ok(url)
     }
 
     /// Whether the URL itself has the password, where others can read it in the list of processes.

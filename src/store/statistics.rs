@@ -7,6 +7,7 @@ use diesel::dsl::{count, count_star, exists, max, min, not};
 use diesel::prelude::*;
 
 use super::connection::Connection;
+use super::mysql;
 use super::schema::{failed_torrent, metadata_request as table};
 use super::value::{self, DELIVERED, unsigned};
 use crate::torrent::{Phase, Reason, Way};
@@ -197,11 +198,9 @@ pub(super) fn database_size(connection: &mut Connection) -> QueryResult<u64> {
             "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size",
         )
         .get_result(connection)?,
-        Connection::Mysql(connection) => diesel::sql_query(
-            "SELECT CAST(COALESCE(SUM(data_length + index_length), 0) AS SIGNED) AS bytes \
-             FROM information_schema.tables WHERE table_schema = DATABASE()",
-        )
-        .get_result(connection)?,
+        Connection::Mysql(connection) => Size {
+            bytes: mysql::size(connection)?,
+        },
         Connection::Postgres(connection) => {
             diesel::sql_query("SELECT pg_database_size(current_database()) AS bytes")
                 .get_result(connection)?

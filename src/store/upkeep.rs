@@ -5,23 +5,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::connection::{Connection, checkpoint};
-
-/// The tables that hold data, for statements that name them.
-const TABLES: [&str; 13] = [
-    "torrent_metadata",
-    "torrent_file",
-    "metadata_request",
-    "peer_state",
-    "peer_group",
-    "failed_torrent",
-    "tracker_state",
-    "dht_node_state",
-    "crawl_session",
-    "blocked_salt",
-    "blocked_infohash",
-    "import_progress",
-    "applied_batch",
-];
+use super::mysql;
+use super::schema::TABLES;
 
 #[derive(QueryableByName)]
 struct Said {
@@ -113,21 +98,19 @@ pub(super) struct Room {
 /// How much room the data takes: of SQLite the pages in use; of the others what they say themselves, which
 /// follows deletions only after a while.
 pub(super) fn room(connection: &mut Connection) -> QueryResult<Room> {
-    let sql = match connection {
-        Connection::Sqlite(_) => {
-            "SELECT (page_count - freelist_count) * page_size AS number \
-             FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
-        }
-        Connection::Mysql(_) => {
-            "SELECT CAST(COALESCE(SUM(data_length + index_length), 0) AS SIGNED) AS number \
-             FROM information_schema.tables WHERE table_schema = DATABASE()"
-        }
-        Connection::Postgres(_) => "SELECT pg_database_size(current_database()) AS number",
-    };
     let row: Number = match connection {
-        Connection::Sqlite(sqlite) => diesel::sql_query(sql).get_result(sqlite)?,
-        Connection::Mysql(mysql) => diesel::sql_query(sql).get_result(mysql)?,
-        Connection::Postgres(postgres) => diesel::sql_query(sql).get_result(postgres)?,
+        Connection::Sqlite(sqlite) => diesel::sql_query(
+            "SELECT (page_count - freelist_count) * page_size AS number \
+             FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+        )
+        .get_result(sqlite)?,
+        Connection::Mysql(mysql) => Number {
+            number: mysql::size(mysql)?,
+        },
+        Connection::Postgres(postgres) => {
+            diesel::sql_query("SELECT pg_database_size(current_database()) AS number")
+                .get_result(postgres)?
+        }
     };
     Ok(Room {
         bytes: u64::try_from(row.number).unwrap_or(0),

@@ -15,6 +15,8 @@
     reason = "each test takes what it needs, a fault is to fail it, and the watchdog ends what is started"
 )]
 
+pub(crate) mod proxy;
+
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -65,8 +67,13 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new(kind: Kind) -> Self {
+        Self::on(Server::shared(kind))
+    }
+
+    /// On this server.
+    pub(crate) fn on(server: &'static Server) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let server = Server::shared(kind);
+        let kind = server.kind;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", std::process::id());
         let collation = match kind {
@@ -147,6 +154,34 @@ impl Server {
         cell.get_or_init(|| Self::join_or_start(kind))
     }
 
+    /// A MariaDB of this test alone, which may be killed.
+    pub(crate) fn alone() -> &'static Self {
+        let kind = Kind::Mariadb;
+        let (directory, port) = start(kind, None);
+        let users = File::open(directory.join("users")).unwrap();
+        flock(&users, FlockOperation::LockShared).unwrap();
+        Box::leak(Box::new(Self {
+            kind,
+            directory,
+            port,
+            _users: users,
+        }))
+    }
+
+    /// Kills the server of this test as a power cut does, and starts it again.
+    pub(crate) fn kill_and_start_again(&self) {
+        let pid = fs::read_to_string(self.directory.join("pid")).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        // Its port is free once it is gone.
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let account = Account::of_server(&self.directory);
+        let pid = serve_mariadb(&self.directory, self.port, &account);
+        watch(&self.directory.join("users"), &self.directory, pid);
+    }
+
     fn join_or_start(kind: Kind) -> Self {
         let name = match kind {
             Kind::Mariadb => "mariadb",
@@ -166,7 +201,7 @@ impl Server {
         let known = fs::read_to_string(&place).ok();
         let running = known.and_then(|directory| ready(Path::new(directory.trim())));
         let (directory, port) = running.unwrap_or_else(|| {
-            let (directory, port) = start(kind, &target.join(format!("{name}.users")));
+            let (directory, port) = start(kind, Some(&target.join(format!("{name}.users"))));
             fs::write(directory.join("ready"), port.to_string()).unwrap();
             fs::write(&place, directory.display().to_string()).unwrap();
             (directory, port)
@@ -211,8 +246,9 @@ fn diesel_url(kind: Kind, directory: &Path, port: u16, user: &str, database: &st
     }
 }
 
-/// Starts a server; its directory and its port.
-fn start(kind: Kind, users: &Path) -> (PathBuf, u16) {
+/// Starts a server for those who lock the file `users`, or else the one of that name in its directory; its
+/// directory and its port.
+fn start(kind: Kind, users: Option<&Path>) -> (PathBuf, u16) {
     // Short, since the path of a socket ends at 108 bytes, and where other users may go.
     let directory = tempfile::Builder::new()
         .prefix("metafetch-db-")
@@ -226,20 +262,18 @@ fn start(kind: Kind, users: &Path) -> (PathBuf, u16) {
         .local_addr()
         .unwrap()
         .port();
+    let own_users = directory.join("users");
+    if users.is_none() {
+        File::create(&own_users).unwrap();
+    }
     let child = match kind {
-        Kind::Mariadb => start_mariadb(&directory, port, &account),
+        Kind::Mariadb => {
+            install_mariadb(&directory, &account);
+            serve_mariadb(&directory, port, &account)
+        }
         Kind::Postgres => start_postgres(&directory, port, &account),
     };
-    // Not ours any more: the watchdog ends it.
-    let pid = child.to_string();
-    quiet(Command::new("sh"))
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/databases/watchdog.sh"))
-        .arg(users)
-        .arg(&directory)
-        .arg(pid)
-        .process_group(0)
-        .spawn()
-        .unwrap();
+    watch(users.unwrap_or(&own_users), &directory, child);
     let deadline = Instant::now() + START;
     let url = admin_url(kind, &directory, port);
     loop {
@@ -271,19 +305,35 @@ fn start(kind: Kind, users: &Path) -> (PathBuf, u16) {
     (directory, port)
 }
 
-fn start_mariadb(directory: &Path, port: u16, account: &Account) -> u32 {
-    let data = directory.join("data");
-    let path = |name: &str, path: &Path| format!("--{name}={}", path.display());
+/// The server is not ours any more: the watchdog ends it.
+fn watch(users: &Path, directory: &Path, pid: u32) {
+    quiet(Command::new("sh"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/databases/watchdog.sh"))
+        .arg(users)
+        .arg(directory)
+        .arg(pid.to_string())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+}
+
+fn install_mariadb(directory: &Path, account: &Account) {
     let mut install = account.command(directory, "mariadb-install-db");
     install
         .arg("--no-defaults")
-        .arg(path("datadir", &data))
+        .arg(format!("--datadir={}", directory.join("data").display()))
         .args([
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--innodb-log-file-size=8M",
         ]);
     run(install);
+    certificate(directory, account);
+}
+
+fn serve_mariadb(directory: &Path, port: u16, account: &Account) -> u32 {
+    let data = directory.join("data");
+    let path = |name: &str, path: &Path| format!("--{name}={}", path.display());
     let mut server = account.command(directory, "mariadbd");
     server
         .arg("--no-defaults")
@@ -305,7 +355,10 @@ fn start_mariadb(directory: &Path, port: u16, account: &Account) -> u32 {
             "--max-connections=300",
             "--max-connect-errors=1000000",
         ]);
-    certificate(directory, account);
+    if directory.join("users").exists() {
+        // It may be killed, and is to have what it has committed.
+        server.arg("--innodb-flush-log-at-trx-commit=2");
+    }
     if directory.join("server.key").exists() {
         server
             .arg(path("ssl-cert", &directory.join("server.crt")))

@@ -8,10 +8,10 @@ use crate::databases::{Database, Kind};
 use crate::fixture::{Home, resolved, rows};
 
 /// An empty database for the old crawler's tables.
-struct Mariadb(Database);
+pub(crate) struct Mariadb(Database);
 
 impl Mariadb {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let database = Database::new(Kind::Mariadb);
         database.run(&format!(
             "ALTER DATABASE {} CHARACTER SET utf8mb4",
@@ -20,16 +20,25 @@ impl Mariadb {
         Self(database)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.0.url()
     }
 
     /// Runs statements, each ended by a line with nothing but `;`.
-    fn run(&self, sql: &str) {
+    pub(crate) fn run(&self, sql: &str) {
         let statements = sql
             .split("\n;")
             .filter(|statement| !statement.trim().is_empty());
         statements.for_each(|statement| self.0.run(statement));
+    }
+
+    /// How many torrents pass.
+    pub(crate) fn count(&self, condition: &str) -> i64 {
+        use diesel::prelude::*;
+        let mut connection = MysqlConnection::establish(&self.0.diesel_url()).unwrap();
+        let count = format!("(SELECT COUNT(*) FROM discovered_torrents WHERE {condition})");
+        let count = diesel::dsl::sql::<diesel::sql_types::BigInt>(&count);
+        diesel::select(count).get_result(&mut connection).unwrap()
     }
 }
 

@@ -84,3 +84,26 @@ CREATE TABLE `torrent_files` (
   KEY `idx_file_size` (`file_size`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
 ;
+CREATE TABLE `log` (
+  `id` int(11) NOT NULL AUTO_INCREMENT,
+  `timestamp` timestamp NULL DEFAULT current_timestamp(),
+  `function_name` varchar(255) NOT NULL,
+  `caller_function` varchar(255) DEFAULT NULL,
+  `error_code` int(11) DEFAULT NULL,
+  `error_message` text DEFAULT NULL,
+  `stack_trace` text DEFAULT NULL,
+  `severity` enum('DEBUG','INFO','WARNING','ERROR','CRITICAL') DEFAULT 'ERROR',
+  `thread_id` varchar(50) DEFAULT NULL,
+  `process_id` int(11) DEFAULT NULL,
+  `additional_data` text DEFAULT NULL,
+  `created_at` timestamp NULL DEFAULT current_timestamp(),
+  PRIMARY KEY (`id`),
+  KEY `idx_timestamp` (`timestamp`),
+  KEY `idx_function_name` (`function_name`),
+  KEY `idx_caller_function` (`caller_function`),
+  KEY `idx_error_code` (`error_code`),
+  KEY `idx_severity` (`severity`),
+  KEY `idx_thread_id` (`thread_id`),
+  KEY `idx_created_at` (`created_at`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
+;

@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod clean_legacy;
 #[path = "../databases/mod.rs"]
 mod databases;
 mod exchange;

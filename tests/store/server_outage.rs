@@ -1,126 +1,22 @@
 //! Servers that go away: connections that break in the middle of a commit, and that can't be made.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-
 use super::databases::PASSWORD_IN_URL;
+use super::databases::proxy::{Cut, Proxy};
 use super::outage::{assert_each_once, replayed};
 use super::*;
 
-/// Where the next connection that commits is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    /// The server never hears of the commit.
-    BeforeCommit,
-    /// The server commits, and nobody is told.
-    BeforeAnswer,
-}
-
-#[derive(Default)]
-struct State {
-    /// Connections are refused.
-    is_down: bool,
-    cut: Option<Cut>,
-    open: Vec<TcpStream>,
-}
-
-/// A way to a server on the loopback interface that can be cut.
-struct Proxy {
-    port: u16,
-    state: Arc<Mutex<State>>,
-}
-
-impl Proxy {
-    fn start(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State::default()));
-        let accepted = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let client = client.unwrap();
-                let mut state = accepted.lock().unwrap();
-                if state.is_down {
-                    continue;
-                }
-                let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
-                client.set_nodelay(true).unwrap();
-                server.set_nodelay(true).unwrap();
-                state.open.push(client.try_clone().unwrap());
-                state.open.push(server.try_clone().unwrap());
-                let is_silent = Arc::new(Mutex::new(false));
-                let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                pump(ends, Arc::clone(&accepted), Arc::clone(&is_silent), true);
-                pump((server, client), Arc::clone(&accepted), is_silent, false);
-            }
-        });
-        Self { port, state }
-    }
-
-    fn cut_next(&self, cut: Cut) {
-        self.state.lock().unwrap().cut = Some(cut);
-    }
-
-    fn was_cut(&self) -> bool {
-        self.state.lock().unwrap().cut.is_none()
-    }
-
-    /// Ends all connections, and refuses new ones.
-    fn stop(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.is_down = true;
-        for stream in state.open.drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn go_on(&self) {
-        self.state.lock().unwrap().is_down = false;
-    }
-
-    fn url(&self, place: &Place) -> StoreUrl {
-        let Place::Server(database) = place else {
-            unreachable!("only servers are reached through a proxy");
-        };
-        let scheme = match database.server.kind {
-            Kind::Mariadb => "mariadb",
-            Kind::Postgres => "postgres",
-        };
-        let (port, name) = (self.port, &database.name);
-        format!("{scheme}://metafetch:{PASSWORD_IN_URL}@127.0.0.1:{port}/{name}?tls=disable")
-            .parse()
-            .unwrap()
-    }
-}
-
-/// Passes bytes on, from the first to the second, on a thread of its own.
-fn pump(
-    (mut from, mut to): (TcpStream, TcpStream),
-    state: Arc<Mutex<State>>,
-    is_silent: Arc<Mutex<bool>>,
-    is_client: bool,
-) {
-    std::thread::spawn(move || {
-        let mut bytes = vec![0; 1 << 16];
-        loop {
-            let count = from.read(&mut bytes).unwrap_or(0);
-            let mut ends = count == 0;
-            if is_client && bytes[..count].windows(6).any(|text| text == b"COMMIT") {
-                match state.lock().unwrap().cut.take() {
-                    Some(Cut::BeforeCommit) => ends = true,
-                    Some(Cut::BeforeAnswer) => *is_silent.lock().unwrap() = true,
-                    None => {}
-                }
-            }
-            ends |= !is_client && *is_silent.lock().unwrap();
-            if ends || to.write_all(&bytes[..count]).is_err() {
-                let _ = from.shutdown(Shutdown::Both);
-                let _ = to.shutdown(Shutdown::Both);
-                return;
-            }
-        }
-    });
+fn url(proxy: &Proxy, place: &Place) -> StoreUrl {
+    let Place::Server(database) = place else {
+        unreachable!("only servers are reached through a proxy");
+    };
+    let scheme = match database.server.kind {
+        Kind::Mariadb => "mariadb",
+        Kind::Postgres => "postgres",
+    };
+    let (port, name) = (proxy.port, &database.name);
+    format!("{scheme}://metafetch:{PASSWORD_IN_URL}@127.0.0.1:{port}/{name}?tls=disable")
+        .parse()
+        .unwrap()
 }
 
 fn options(journals: &TempDir, spill_after: Duration) -> StoreOptions {
@@ -142,7 +38,7 @@ async fn what_was_cut_in_its_commit_is_stored_once(place: Place) {
     let mut number = 0;
     for spill_after in [Duration::from_secs(30), Duration::ZERO] {
         let options = options(&journals, spill_after);
-        let store = Store::open_with(&proxy.url(&place), &options).unwrap();
+        let store = Store::open_with(&url(&proxy, &place), &options).unwrap();
         for cut in [Cut::BeforeAnswer, Cut::BeforeCommit, Cut::BeforeAnswer] {
             store.record(resolved(number)).await.unwrap();
             proxy.cut_next(cut);
@@ -165,7 +61,7 @@ async fn a_journal_that_was_cut_in_its_commit_is_stored_once(place: Place) {
     let proxy = Proxy::start(database.server.port);
     let journals = tempfile::tempdir().unwrap();
     let options = options(&journals, Duration::ZERO);
-    let store = Store::open_with(&proxy.url(&place), &options).unwrap();
+    let store = Store::open_with(&url(&proxy, &place), &options).unwrap();
     proxy.stop();
     for number in 0..50 {
         store.record(resolved(number)).await.unwrap();
@@ -185,7 +81,7 @@ async fn a_server_that_goes_away_under_load_loses_nothing(place: Place) {
     let proxy = Proxy::start(database.server.port);
     let journals = tempfile::tempdir().unwrap();
     let options = options(&journals, Duration::from_millis(50));
-    let store = Store::open_with(&proxy.url(&place), &options).unwrap();
+    let store = Store::open_with(&url(&proxy, &place), &options).unwrap();
     for round in 0..5 {
         let numbers = round * 200..(round + 1) * 200;
         let writing = tokio::spawn({
@@ -214,7 +110,7 @@ async fn the_next_start_stores_what_waits_for_a_server(place: Place) {
         retry_for: Duration::from_millis(100),
         ..options(&journals, Duration::ZERO)
     };
-    let store = Store::open_with(&proxy.url(&place), &options).unwrap();
+    let store = Store::open_with(&url(&proxy, &place), &options).unwrap();
     proxy.stop();
     join_all((0..20).map(|number| store.record(resolved(number)))).await;
     store.close().await;
@@ -222,7 +118,7 @@ async fn the_next_start_stores_what_waits_for_a_server(place: Place) {
     let name = left.unwrap().file_name().into_string().unwrap();
     assert!(!name.contains(PASSWORD_IN_URL), "{name}");
     proxy.go_on();
-    let store = Store::open_with(&proxy.url(&place), &options).unwrap();
+    let store = Store::open_with(&url(&proxy, &place), &options).unwrap();
     assert_each_once(&store, 0..20).await;
     assert_eq!(fs::read_dir(journals.path()).unwrap().count(), 0);
 }

@@ -1,0 +1,22 @@
+CREATE TABLE IF NOT EXISTS `discovered_peers` (
+  `id` int(11) NOT NULL AUTO_INCREMENT,
+  `torrent_hash` varchar(40) NOT NULL,
+  `peer_address` varchar(45) NOT NULL,
+  `peer_port` int(11) NOT NULL,
+  `peer_id` varchar(40) DEFAULT NULL,
+  `client_name` varchar(100) DEFAULT NULL,
+  `client_version` varchar(50) DEFAULT NULL,
+  `connection_type` varchar(20) DEFAULT NULL,
+  `source` varchar(50) DEFAULT 'DHT',
+  `discovered_at` timestamp NULL DEFAULT current_timestamp(),
+  `last_seen_at` timestamp NULL DEFAULT current_timestamp(),
+  `created_at` timestamp NULL DEFAULT current_timestamp(),
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `unique_peer` (`torrent_hash`,`peer_address`,`peer_port`),
+  KEY `idx_torrent_hash` (`torrent_hash`),
+  KEY `idx_peer_address` (`peer_address`),
+  KEY `idx_discovered_at` (`discovered_at`),
+  KEY `idx_source` (`source`),
+  KEY `idx_client_name` (`client_name`),
+  CONSTRAINT `discovered_peers_ibfk_1` FOREIGN KEY (`torrent_hash`) REFERENCES `discovered_torrents` (`info_hash`) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
