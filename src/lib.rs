@@ -18,13 +18,17 @@
 //! | [`history`] | what is known of peers: facts, decay, score | `torrent` |
 //! | [`store`] | diesel: schema, one file per table, one batching writer | `torrent`, `history` |
 //! | [`engine`] | the stations, and which arm goes first | all of the above |
-//! | [`cli`] | one file per subcommand | `engine` |
+//! | [`config`] | what can be set, by a file, the environment and flags; the way to the engine's options | `engine`, `store`, `proxy` |
+//! | [`legacy`] | what the drop-in `dht_crawler` shares with the older crawler | `torrent` |
+//! | [`cli`] | one file per subcommand | `engine`, `config` |
 
 pub mod cli;
+pub mod config;
 pub mod direct;
 pub mod discovery;
 pub mod engine;
 pub mod history;
+pub mod legacy;
 pub mod libtorrent;
 pub mod proxy;
 pub mod store;

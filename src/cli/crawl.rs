@@ -34,7 +34,8 @@ use super::keep::Keep;
 use super::output::Format;
 use super::session::Session;
 use super::signals::Signals;
-use super::{Exit, Stop, say};
+use super::{Exit, Stop, say, store};
+use crate::config::Config;
 use crate::discovery::crawl::{Crawl, CrawlCounters, CrawlOptions, NodeRecord};
 use crate::discovery::dht::{Dht, Purpose};
 use crate::engine::{BacklogState, Engine, Options, Origin, Resolution};
@@ -60,12 +61,16 @@ pub(super) async fn run(args: Args) -> Exit {
 
 /// Everything that can be wrong before the first packet is found out here.
 async fn start(args: Args) -> Result<(Run, Signals), Stop> {
-    let proxy = args.engine.proxy()?;
-    let keep = Keep::new(args.out.as_deref(), args.store.is_kept())
+    let mut config = args.store.config()?;
+    let proxy = args.engine.apply(&mut config)?;
+    args.crawl.apply(&mut config);
+    let url = store::url(&config)?;
+    let keep = Keep::new(args.out.as_deref(), url.is_some())
         .map_err(|error| Stop::new(Exit::Failed, error))?;
-    let store = args.store.open()?;
+    let store = url.as_ref().map(Store::open).transpose()?;
     let state = args.state.as_deref();
-    let mut memory = Memory::open(store.clone(), &args.store, state, args.nodes)?;
+    let known = config.crawl.nodes;
+    let mut memory = Memory::open(store.clone(), url.as_ref(), state, known)?;
     let session = Session::start("crawl", store.as_ref());
     let signals = Signals::new();
     let nodes = memory.nodes().await;
@@ -75,24 +80,24 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
         queries: args.queries,
     };
     let retention = args.retention;
-    say_if_slower(&args);
+    say_if_slower(&config);
     let crawl_options = CrawlOptions {
-        rate: args.rate.into(),
-        nodes: usize::try_from(args.nodes).unwrap_or(usize::MAX),
-        allow_local: args.engine.network.allow_local_peers,
-        node_interval: args.node_interval,
-        min_sample_interval: args.node_interval,
-        nodes_per_ip: args.nodes_per_ip.into(),
-        nodes_per_network: args.nodes_per_network.into(),
+        rate: config.crawl.rate.into(),
+        nodes: usize::try_from(known).unwrap_or(usize::MAX),
+        allow_local: config.network.allow_local_peers,
+        node_interval: config.crawl.node_interval,
+        min_sample_interval: config.crawl.node_interval,
+        nodes_per_ip: config.crawl.nodes_per_ip.into(),
+        nodes_per_network: config.crawl.nodes_per_network.into(),
         ..CrawlOptions::default()
     };
     let (format, quiet, every) = (args.format, args.quiet, args.every);
-    let mut dht = args.engine.network.dht(memory.dht_state());
+    let mut dht = config.dht_node(memory.dht_state());
     dht.silence_is_told_elsewhere = true;
     dht.remembered = nodes.iter().map(|node| node.addr).take(FEW_NODES).collect();
     let options = Options {
         waits_for_network: true,
-        ..args.engine.options(Some(dht), proxy)
+        ..config.engine_options(Some(dht), proxy)
     };
     let waiting = options.jobs.saturating_mul(WAITING_PER_JOB);
     let started = Engine::start(options, store.clone());
@@ -144,12 +149,12 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
 }
 
 /// A rate above what may be sent at all has no effect.
-fn say_if_slower(args: &Args) {
-    let most = args.engine.dht_limits().crawl_queries_per_second();
-    if let Some(most) = most.filter(|most| *most < u32::from(args.rate)) {
+fn say_if_slower(config: &Config) {
+    let rate = config.crawl.rate;
+    let most = config.dht.limits().crawl_queries_per_second();
+    if let Some(most) = most.filter(|most| *most < u32::from(rate)) {
         say(format_args!(
-            "--rate {} has no effect beyond {most}: --dht-packets and --dht-bytes allow no more than that",
-            args.rate
+            "--rate {rate} has no effect beyond {most}: --dht-packets and --dht-bytes allow no more than that"
         ));
     }
 }

@@ -1,7 +1,7 @@
 //! What the DHT node may send, and how many ids it has.
 
-use crate::discovery::dht::DhtLimits;
-use crate::libtorrent;
+use super::given::Given;
+use crate::config::{Bytes, Config};
 
 /// Limits of the DHT node.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -21,62 +21,26 @@ pub(super) struct DhtArgs {
 }
 
 impl DhtArgs {
-    pub(super) fn limits(self) -> DhtLimits {
-        let some = |limit: u32| (limit > 0).then_some(limit);
-        DhtLimits {
-            packets_per_second: some(self.packets),
-            bytes_per_second: some(self.bytes),
-            per_ip_per_second: some(self.per_ip),
-            ..DhtLimits::default()
+    /// Brings what was given into the configuration.
+    pub(super) fn apply(self, given: &Given, config: &mut Config) {
+        let dht = &mut config.dht;
+        if given.has("packets") {
+            dht.packets = self.packets;
+        }
+        if given.has("bytes") {
+            dht.bytes = Bytes(self.bytes);
+        }
+        if given.has("per_ip") {
+            dht.per_ip = self.per_ip;
+        }
+        if given.has("identities") {
+            dht.identities = self.identities;
         }
     }
 
-    pub(super) fn with_identities(
-        self,
-        settings: libtorrent::DhtSettings,
-    ) -> libtorrent::DhtSettings {
-        libtorrent::DhtSettings {
-            identities: self.identities,
-            ..settings
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Command {
-        #[command(flatten)]
-        dht: DhtArgs,
-    }
-
-    fn parsed(args: &[&str]) -> DhtArgs {
-        let args = std::iter::once("metafetch").chain(args.iter().copied());
-        Command::try_parse_from(args).unwrap().dht
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_limits() {
-        assert_eq!(parsed(&[]).limits(), DhtLimits::default());
-    }
-
-    #[test]
-    fn nothing_is_no_limit() {
-        let limits = parsed(&[
-            "--dht-packets",
-            "0",
-            "--dht-bytes",
-            "0",
-            "--dht-per-ip",
-            "7",
-        ])
-        .limits();
-        assert_eq!(limits.packets_per_second, None);
-        assert_eq!(limits.bytes_per_second, None);
-        assert_eq!(limits.per_ip_per_second, Some(7));
+    /// Queries, bytes, queries to one address, ids.
+    #[cfg(test)]
+    pub(super) fn values(self) -> (u32, u32, u32, u8) {
+        (self.packets, self.bytes, self.per_ip, self.identities)
     }
 }

@@ -13,8 +13,9 @@ use std::fmt::Write as _;
 use super::engine::EngineArgs;
 use super::listing::{Column, print, print_json, print_table, printable};
 use super::signals::Signals;
-use super::store::StoreArgs;
+use super::store::{self, StoreArgs};
 use super::{Exit, Stop, input, say, time};
+use crate::config::Config;
 use crate::discovery::lookup::Summary;
 use crate::engine::{Diagnosis, Engine, Options, Wanted};
 use crate::store::{Store, StoreUrl};
@@ -65,16 +66,17 @@ fn tracker(text: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
-    let proxy = args.engine.proxy()?;
-    let store = open(&args.store)?;
+    let mut config = args.store.config()?;
+    let proxy = args.engine.apply(&mut config)?;
+    let store = open(&config)?;
     let mut wanted = args.wanted;
     wanted.peers.extend(args.peer);
     wanted.trackers.extend(args.tracker);
-    let dht = (!args.no_dht).then(|| args.engine.network.dht(None));
+    let dht = (!args.no_dht).then(|| config.dht_node(None));
     let options = Options {
         refetch: true,
         trackers: !args.no_trackers,
-        ..args.engine.options(dht, proxy)
+        ..config.engine_options(dht, proxy)
     };
     let engine = Engine::start(options, store)
         .map_err(|error| Stop::new(Exit::Failed, error.to_string()))?;
@@ -95,8 +97,8 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
 }
 
 /// The store, where there is one: a diagnosis makes none.
-fn open(args: &StoreArgs) -> Result<Option<Store>, Stop> {
-    match args.url()? {
+fn open(config: &Config) -> Result<Option<Store>, Stop> {
+    match store::url(config)? {
         Some(StoreUrl::Sqlite(path)) if !path.exists() => Ok(None),
         Some(url) => Ok(Some(Store::open(&url)?)),
         None => Ok(None),

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::engine::{NetworkArgs, positive_duration};
+use super::engine::NetworkArgs;
 use super::listing::{Column, print_json, print_table};
-use super::store::StoreArgs;
+use super::store::{self, StoreArgs};
 use super::{Exit, Stop, say};
+use crate::config::positive_duration;
 use crate::libtorrent::DhtSettings;
 
 /// Check this host: ports, open files, clock, database, disk space, the DHT, and whether others reach us.
@@ -103,9 +104,11 @@ impl Finding {
 
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
-    let url = args.store.url()?;
+    let mut config = args.store.config()?;
+    args.network.apply(&mut config);
+    let url = store::url(&config)?;
     let pace = clock::Pace::start();
-    let mut findings = ports::check(&args.network.listen());
+    let mut findings = ports::check(&config.network.listen);
     findings.push(files::check());
     let (database, latest_ms) = database::check(url.clone()).await;
     findings.push(database);
@@ -119,9 +122,9 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
         ));
         let dht = DhtSettings {
             observe_all: true,
-            ..args.network.dht(None)
+            ..config.dht_node(None)
         };
-        let settings = args.network.libtorrent(Some(dht));
+        let settings = config.session(Some(dht));
         findings.extend(dht::check(&settings, args.within, args.time).await);
     }
     findings.push(clock::check(latest_ms, &pace));

@@ -1,73 +1,42 @@
 //! What every command that fetches takes alike: how it reaches the network, and how the engine works.
+//! Each argument wins over the configuration.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cooldown::Cooldown;
+use super::Stop;
 use super::dht::DhtArgs;
-use super::privacy::PrivacyArgs;
-use super::{Stop, file_limit};
-use crate::discovery::dht::DhtLimits;
-use crate::engine::{Options, Strategy};
+use super::given::Given;
+use super::privacy::{self, PrivacyArgs};
+use crate::config::{Config, Cooldown, HostPort, positive_duration};
+use crate::engine::Strategy;
 use crate::proxy::Proxy;
-use crate::torrent::PeerHint;
-use crate::{direct, history, libtorrent};
-
-/// Nodes that introduce a newcomer to the public DHT.
-const ROUTERS: [&str; 4] = [
-    "router.bittorrent.com:6881",
-    "dht.transmissionbt.com:6881",
-    "dht.libtorrent.org:25401",
-    "relay.pkarr.org:6881",
-];
 
 /// How the network is reached.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct NetworkArgs {
     /// A DHT node to start from, instead of the public routers (repeatable)
-    #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]
-    bootstrap: Vec<String>,
+    #[arg(long, value_name = "HOST:PORT", value_parser = HostPort::parse)]
+    bootstrap: Vec<HostPort>,
     /// Take loopback and private addresses as peers and DHT nodes
     #[arg(long)]
-    pub(super) allow_local_peers: bool,
+    allow_local_peers: bool,
     /// Address to listen on; port 0 takes any [default: 0.0.0.0:0 and [::]:0] (repeatable)
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
 }
 
 impl NetworkArgs {
-    /// The addresses to listen on.
-    pub(super) fn listen(&self) -> Vec<SocketAddr> {
-        if self.listen.is_empty() {
-            vec![([0u8; 4], 0).into(), ([0u16; 8], 0).into()]
-        } else {
-            self.listen.clone()
+    /// Brings it into the configuration.
+    pub(super) fn apply(&self, config: &mut Config) {
+        let network = &mut config.network;
+        if !self.bootstrap.is_empty() {
+            network.bootstrap.clone_from(&self.bootstrap);
         }
-    }
-
-    /// The DHT node, which begins with `state` where an earlier run has left one.
-    pub(super) fn dht(&self, state: Option<Vec<u8>>) -> libtorrent::DhtSettings {
-        let bootstrap = if self.bootstrap.is_empty() {
-            ROUTERS.map(str::to_owned).to_vec()
-        } else {
-            self.bootstrap.clone()
-        };
-        libtorrent::DhtSettings {
-            state,
-            ..libtorrent::DhtSettings::new(bootstrap)
+        if !self.listen.is_empty() {
+            network.listen.clone_from(&self.listen);
         }
-    }
-
-    /// A session with the DHT, or without.
-    pub(super) fn libtorrent(&self, dht: Option<libtorrent::DhtSettings>) -> libtorrent::Settings {
-        libtorrent::Settings {
-            listen: self.listen(),
-            dht,
-            allow_local_peers: self.allow_local_peers,
-            pex: true,
-            incoming: true,
-            ..libtorrent::Settings::loopback()
-        }
+        network.allow_local_peers |= self.allow_local_peers;
     }
 }
 
@@ -75,7 +44,9 @@ impl NetworkArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct EngineArgs {
     #[command(flatten)]
-    pub(super) network: NetworkArgs,
+    given: Given,
+    #[command(flatten)]
+    network: NetworkArgs,
     #[command(flatten)]
     dht: DhtArgs,
     #[command(flatten)]
@@ -106,80 +77,144 @@ pub(super) struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// The proxy, if there is to be one.
+    /// Brings it into the configuration; gives back the proxy, if there is to be one.
     ///
     /// # Errors
-    /// Its URL or password is wrong.
-    pub(super) fn proxy(&self) -> Result<Option<Proxy>, Stop> {
-        self.privacy.proxy()
-    }
-
-    /// What may be sent to DHT nodes.
-    pub(super) fn dht_limits(&self) -> DhtLimits {
-        self.dht.limits()
-    }
-
-    /// The options of an engine that asks the DHT, where there are settings for it, and no tracker.
-    pub(super) fn options(
-        self,
-        dht: Option<libtorrent::DhtSettings>,
-        proxy: Option<Proxy>,
-    ) -> Options {
-        let connections = file_limit::connections();
-        let direct = direct::Settings {
-            max_connections: connections / 3,
-            ..direct::Settings::default()
-        };
-        let asks_dht = dht.is_some();
-        let dht = dht.map(|settings| self.dht.with_identities(settings));
-        let libtorrent = libtorrent::Settings {
-            max_metadata_size: direct.max_metadata_size,
-            connect_timeout: direct.connect_timeout,
-            handshake_timeout: direct.handshake_timeout,
-            transfer_timeout: direct.transfer_timeout,
-            connections_limit: u32::try_from(connections / 4).unwrap_or(u32::MAX),
-            ..self.network.libtorrent(dht)
-        };
-        let mut options = Options {
-            strategy: self.strategy,
-            jobs: self.jobs.into(),
-            timeout: self.timeout,
-            retries: self.retry,
-            refetch: false,
-            cooldowns: Cooldown::apply(self.cooldown),
-            fallback_after: Duration::from_millis(500),
-            peers_at_once: 6,
-            stagger: Duration::from_millis(200),
-            lookup_timeout: Duration::from_secs(10),
-            dht_limits: self.dht.limits(),
-            dht: asks_dht,
-            trackers: false,
-            scrape: self.scrape,
-            waits_for_network: false,
-            allow_local_peers: self.network.allow_local_peers,
-            history: history::Settings::default(),
-            direct,
-            libtorrent,
-        };
-        self.privacy.apply(proxy, &mut options);
-        options
-    }
-}
-
-/// A span as an argument: `500ms` to a week.
-pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
-        Ok(duration) if duration > Duration::from_secs(7 * 24 * 3600) => {
-            Err("it must not be longer than a week".to_owned())
+    /// The proxy's URL or password is wrong.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<Option<Proxy>, Stop> {
+        self.network.apply(config);
+        self.dht.apply(&self.given, config);
+        self.privacy.apply(config);
+        let (given, engine) = (&self.given, &mut config.engine);
+        if given.has("strategy") {
+            engine.strategy = self.strategy;
         }
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write it as in 60s, 1m30s or 500ms")),
+        if given.has("jobs") {
+            engine.jobs = self.jobs;
+        }
+        if given.has("timeout") {
+            engine.timeout = self.timeout;
+        }
+        if given.has("retry") {
+            engine.retry = self.retry;
+        }
+        engine.scrape |= self.scrape;
+        engine.cooldown.extend_from_slice(&self.cooldown);
+        privacy::proxy(&self.given, config)
     }
 }
 
-fn host_port(text: &str) -> Result<String, String> {
-    text.parse::<PeerHint>()
-        .map(|hint| hint.to_string())
-        .map_err(|error| error.to_string())
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        engine: EngineArgs,
+    }
+
+    fn applied(args: &[&str], mut config: Config) -> Config {
+        let args = std::iter::once("metafetch").chain(args.iter().copied());
+        let command = Command::try_parse_from(args).unwrap();
+        command.engine.apply(&mut config).unwrap();
+        config
+    }
+
+    /// Nothing that flags set is as it is by default.
+    fn other() -> Config {
+        let text = r#"
+            [network]
+            listen = ["127.0.0.1:1"]
+            bootstrap = ["127.0.0.1:2"]
+            allow_local_peers = true
+            [engine]
+            strategy = "race"
+            jobs = 3
+            timeout = "4s"
+            retry = 5
+            scrape = true
+            cooldown = ["no_peers=6s"]
+            [dht]
+            packets = 7
+            bytes = 8
+            per_ip = 9
+            identities = 10
+            read_only = true
+            [privacy]
+            anonymous = true
+        "#;
+        Config::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_given_changes_nothing() {
+        assert_eq!(applied(&[], other()), other());
+    }
+
+    #[test]
+    fn what_help_calls_the_default_is_the_default() {
+        let defaults = [
+            "--strategy=auto",
+            "--jobs=250",
+            "--timeout=60s",
+            "--retry=0",
+            "--dht-packets=500",
+            "--dht-bytes=100000",
+            "--dht-per-ip=2",
+            "--dht-identities=1",
+            "--listen=0.0.0.0:0",
+            "--listen=[::]:0",
+        ];
+        let mut without = other();
+        without.network = crate::config::NetworkKeys::default();
+        without.privacy = crate::config::PrivacyKeys::default();
+        without.dht.read_only = false;
+        without.engine.cooldown.clear();
+        without.engine.scrape = false;
+        assert_eq!(applied(&defaults, without), Config::default());
+        // And these are what a command without arguments says.
+        let parsed = Command::try_parse_from(["metafetch"]).unwrap().engine;
+        let Config { engine, .. } = Config::default();
+        assert_eq!(
+            (parsed.strategy, parsed.jobs, parsed.timeout, parsed.retry),
+            (engine.strategy, engine.jobs, engine.timeout, engine.retry)
+        );
+        let Config { dht, .. } = Config::default();
+        assert_eq!(
+            parsed.dht.values(),
+            (dht.packets, dht.bytes.0, dht.per_ip, dht.identities)
+        );
+    }
+
+    #[test]
+    fn what_is_given_wins_and_cooldowns_are_added() {
+        let config = applied(
+            &[
+                "--strategy=direct",
+                "--jobs=250",
+                "--retry=0",
+                "--dht-per-ip=0",
+                "--listen=127.0.0.1:9",
+                "--cooldown=growth=1m",
+                "--proxy=socks5://h:1",
+            ],
+            other(),
+        );
+        assert_eq!(config.engine.strategy, Strategy::Direct);
+        assert_eq!((config.engine.jobs, config.engine.retry), (250, 0));
+        assert_eq!(config.engine.timeout, Duration::from_secs(4));
+        assert_eq!((config.dht.per_ip, config.dht.packets), (0, 7));
+        assert_eq!(config.network.listen, ["127.0.0.1:9".parse().unwrap()]);
+        let cooldowns: Vec<_> = config
+            .engine
+            .cooldown
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(cooldowns, ["no_peers=6s", "growth=1m"]);
+        assert!(config.privacy.anonymous && config.privacy.proxy.is_some());
+    }
 }

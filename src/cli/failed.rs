@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::listing::{Column, print_json, print_table};
 use super::store::StoreArgs;
 use super::{Exit, Stop, input, say, time};
+use crate::config::reason;
 use crate::engine::timestamp;
 use crate::store::{FailedFilter, FailedTorrent};
 use crate::torrent::{Infohash, Phase, Reason};
@@ -185,12 +186,4 @@ impl<'a> Line<'a> {
             detail: &failed.detail,
         }
     }
-}
-
-/// A reason by its name.
-pub(super) fn reason(text: &str) -> Result<Reason, String> {
-    text.parse().map_err(|()| {
-        let names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-        format!("no such reason; there are {}", names.join(", "))
-    })
 }

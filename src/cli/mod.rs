@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
 mod block;
-mod cooldown;
+mod config;
 mod crawl;
 mod db;
 mod dht;
@@ -9,7 +9,7 @@ mod diagnose;
 mod doctor;
 mod engine;
 mod failed;
-mod file_limit;
+mod given;
 mod input;
 mod keep;
 mod listing;
@@ -127,6 +127,8 @@ enum Command {
     Peers(peers::Args),
     /// Show what all attempts add up to.
     Stats(stats::Args),
+    /// Write, check and show the configuration.
+    Config(config::Args),
     /// Care for the database: schema, checks, retention, export and import.
     Db(db::Args),
 }
@@ -164,6 +166,7 @@ async fn run(command: Command) -> Exit {
         Command::Crawl(args) => return crawl::run(*args).await,
         Command::Diagnose(args) => diagnose::run(*args).await,
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Config(args) => config::run(args),
         Command::Db(args) => return db::run(args).await,
         Command::Failed(args) => failed::run(args).await,
         Command::Block(args) => block::run(args).await,

@@ -12,7 +12,7 @@ pub(super) use args::Args;
 use self::report::Report;
 use super::session::Session;
 use super::signals::Signals;
-use super::{Exit, Stop, input, say};
+use super::{Exit, Stop, input, say, store};
 use crate::engine::{Engine, Resolution, Wanted};
 use crate::store::{SessionStatus, Store};
 use crate::torrent::Infohash;
@@ -54,10 +54,13 @@ pub(super) async fn run(args: Args) -> Exit {
 
 /// Everything that can be wrong before the first packet is found out here.
 fn prepare(args: Args) -> Result<(args::Run, Report, Option<Store>), Stop> {
-    let report = Report::new(&args).map_err(|error| Stop::new(Exit::Failed, error))?;
-    let proxy = args.engine.proxy()?;
-    let store = args.store.open()?;
-    Ok((args.into_run(proxy), report, store))
+    let mut config = args.store.config()?;
+    let proxy = args.engine.apply(&mut config)?;
+    let url = store::url(&config)?;
+    let report =
+        Report::new(&args, url.is_some()).map_err(|error| Stop::new(Exit::Failed, error))?;
+    let store = url.as_ref().map(Store::open).transpose()?;
+    Ok((args.into_run(&config, proxy), report, store))
 }
 
 /// What is known of a hash that was read before.

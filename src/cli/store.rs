@@ -1,53 +1,56 @@
 //! `--store`: where results are kept.
 
+use std::path::PathBuf;
+
+use super::given::Given;
 use super::{Exit, Stop};
+use crate::config::{CONFIG, Config, StorePlace};
 use crate::store::{Store, StoreUrl};
 
 /// The environment variable with the store's URL, where the command line has none.
 const STORE: &str = "METAFETCH_STORE";
 
-/// Which store a command works with.
+/// Which store a command works with, and with which configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
+    #[command(flatten)]
+    given: Given,
     /// Where results are kept: a SQLite file, the URL of a MySQL or PostgreSQL database,
     /// or none [default: metafetch.db in the user's data directory]
     #[arg(long, value_name = "URL", env = STORE, hide_env_values = true, global = true)]
     store: Option<String>,
+    /// A TOML file with what is not given here: see `metafetch config`
+    #[arg(long, value_name = "FILE", env = CONFIG, hide_env_values = true, global = true)]
+    config: Option<PathBuf>,
 }
 
 impl StoreArgs {
+    /// The configuration, with this store.
+    pub(super) fn config(&self) -> Result<Config, Stop> {
+        let usage = |error: String| Stop::new(Exit::Usage, error);
+        let mut config = Config::load_below_flags(self.config.as_deref())
+            .map_err(|error| usage(error.to_string()))?;
+        if let Some(text) = &self.store {
+            let place = StorePlace::parse(text);
+            config.store.url = place.map_err(|error| usage(format!("--store: {error}")))?;
+            let has_password = match &config.store.url {
+                StorePlace::At(url) => url.has_password(),
+                StorePlace::Usual | StorePlace::Nowhere => false,
+            };
+            if has_password && self.given.on_the_command_line("store") {
+                tracing::warn!(
+                    "the password in --store can be read in the list of processes: give it by \
+                     METAFETCH_STORE_PASSWORD or `?password_file=PATH`, or all of the URL by \
+                     {STORE}"
+                );
+            }
+        }
+        Ok(config)
+    }
+
     /// The store's URL; `None` where nothing is to be kept.
     pub(super) fn url(&self) -> Result<Option<StoreUrl>, Stop> {
-        let usage = |error: String| Stop::new(Exit::Usage, error);
-        match self.store.as_deref() {
-            Some("none") => Ok(None),
-            Some(text) => {
-                let url: StoreUrl = text
-                    .parse()
-                    .map_err(|error| usage(format!("--store: {error}")))?;
-                if url.has_password() && std::env::var(STORE).as_deref() != Ok(text) {
-                    tracing::warn!(
-                        "the password in --store can be read in the list of processes: give it by \
-                         METAFETCH_STORE_PASSWORD or `?password_file=PATH`, or all of the URL by \
-                         {STORE}"
-                    );
-                }
-                Ok(Some(url))
-            }
-            None => StoreUrl::default_path()
-                .map(Some)
-                .map_err(|error| usage(error.to_string())),
-        }
-    }
-
-    /// Whether results are kept.
-    pub(super) fn is_kept(&self) -> bool {
-        self.store.as_deref() != Some("none")
-    }
-
-    /// Opens the store, and makes it where it is missing; `None` where nothing is to be kept.
-    pub(super) fn open(&self) -> Result<Option<Store>, Stop> {
-        Ok(self.url()?.as_ref().map(Store::open).transpose()?)
+        url(&self.config()?)
     }
 
     /// Opens the store of a command that is nothing without one, and makes it where it is missing.
@@ -82,5 +85,16 @@ impl StoreArgs {
             ));
         }
         Ok(Store::open(&url)?)
+    }
+}
+
+/// The store's URL; `None` where nothing is to be kept.
+pub(super) fn url(config: &Config) -> Result<Option<StoreUrl>, Stop> {
+    match &config.store.url {
+        StorePlace::Nowhere => Ok(None),
+        StorePlace::At(url) => Ok(Some(url.clone())),
+        StorePlace::Usual => StoreUrl::default_path()
+            .map(Some)
+            .map_err(|error| Stop::new(Exit::Usage, error.to_string())),
     }
 }

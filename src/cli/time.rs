@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub(super) use crate::config::duration;
+
 /// Now, in UTC unix milliseconds.
 pub(super) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
@@ -52,12 +54,6 @@ pub(super) fn left(unix_ms: i64, now_ms: i64) -> String {
         left if left > 0 => format!("in {}", span(left)),
         _ => "now".to_owned(),
     }
-}
-
-/// A span as an argument: `90s`, `1h30m`, `1d`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it as in 90s, 1h30m or 7d"))
 }
 
 /// The time so long before now, in UTC unix milliseconds.

@@ -5,9 +5,13 @@
 //! UTF-8 is read lossily, and path components that would leave their directory are replaced.
 
 mod files;
+mod sanitized;
+mod walk;
 
 use crate::wire::bencode::{self, BencodeError, Entries, Limits};
 use files::{Files, in_pieces, text};
+
+pub use sanitized::SanitizedNames;
 
 /// Length of the longest name that is kept, in bytes.
 const MAX_NAME: usize = 4096;

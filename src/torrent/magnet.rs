@@ -1,6 +1,6 @@
 //! Magnet links (BEP 9, BEP 53): the infohash, and what helps to find its peers.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use super::{Infohash, InfohashError, PeerHint};
@@ -156,13 +156,30 @@ impl fmt::Display for Magnet {
     }
 }
 
-/// Text percent-encoded, a space as `%20`: not every client reads `+` as one.
+/// The link of a torrent with this name, as libtorrent writes it.
+#[must_use]
+pub fn magnet_link(infohash: Infohash, name: &str) -> String {
+    let name = Some(name.to_owned());
+    Magnet {
+        name,
+        ..Magnet::new(infohash)
+    }
+    .to_string()
+}
+
+/// Text percent-encoded as libtorrent does it: lower-case digits, and a space as `%20`, since not
+/// every client reads `+` as one.
 struct Encoded<'a>(&'a str);
 
 impl fmt::Display for Encoded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        form_urlencoded::byte_serialize(self.0.as_bytes())
-            .try_for_each(|part| f.write_str(if part == "+" { "%20" } else { part }))
+        self.0.bytes().try_for_each(|byte| {
+            if byte.is_ascii_alphanumeric() || b"!()*-._~".contains(&byte) {
+                f.write_char(char::from(byte))
+            } else {
+                write!(f, "%{byte:02x}")
+            }
+        })
     }
 }
 

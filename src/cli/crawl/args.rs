@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::retention::Retention;
-use crate::cli::engine::{EngineArgs, positive_duration};
+use crate::cli::engine::EngineArgs;
+use crate::cli::given::Given;
 use crate::cli::output::Format;
 use crate::cli::store::StoreArgs;
 use crate::cli::time;
+use crate::config::{Config, positive_duration};
 
 /// Discover infohashes in the DHT, and resolve them, until stopped.
 ///
@@ -26,21 +28,8 @@ pub(in crate::cli) struct Args {
     /// End after N DHT queries
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) queries: Option<u64>,
-    /// DHT queries a second to discover hashes, at the most
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) rate: u16,
-    /// DHT nodes to know at a time, and to remember
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
-    pub(super) nodes: u32,
-    /// No DHT node is asked anything twice within this time
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = node_interval)]
-    pub(super) node_interval: Duration,
-    /// DHT nodes of one IP address to know at a time, at the most
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) nodes_per_ip: u16,
-    /// The same of one network, a /24 of IPv4 or a /64 of IPv6
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) nodes_per_network: u16,
+    #[command(flatten)]
+    pub(super) crawl: CrawlArgs,
     /// Write DIR/{hash}.torrent; the last part may be a template with {hash} and {name}
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -65,6 +54,50 @@ pub(in crate::cli) struct Args {
     pub(super) quiet: bool,
 }
 
+/// How the DHT is crawled.
+#[derive(Debug, clap::Args)]
+pub(super) struct CrawlArgs {
+    #[command(flatten)]
+    given: Given,
+    /// DHT queries a second to discover hashes, at the most
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    rate: u16,
+    /// DHT nodes to know at a time, and to remember
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    nodes: u32,
+    /// No DHT node is asked anything twice within this time
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = node_interval)]
+    node_interval: Duration,
+    /// DHT nodes of one IP address to know at a time, at the most
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    nodes_per_ip: u16,
+    /// The same of one network, a /24 of IPv4 or a /64 of IPv6
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    nodes_per_network: u16,
+}
+
+impl CrawlArgs {
+    /// Brings what was given into the configuration.
+    pub(super) fn apply(&self, config: &mut Config) {
+        let (given, crawl) = (&self.given, &mut config.crawl);
+        if given.has("rate") {
+            crawl.rate = self.rate;
+        }
+        if given.has("nodes") {
+            crawl.nodes = self.nodes;
+        }
+        if given.has("node_interval") {
+            crawl.node_interval = self.node_interval;
+        }
+        if given.has("nodes_per_ip") {
+            crawl.nodes_per_ip = self.nodes_per_ip;
+        }
+        if given.has("nodes_per_network") {
+            crawl.nodes_per_network = self.nodes_per_network;
+        }
+    }
+}
+
 /// Shorter than a second is no interval.
 fn node_interval(text: &str) -> Result<Duration, String> {
     match positive_duration(text)? {
@@ -80,5 +113,49 @@ fn long_duration(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("it must be longer than nothing".to_owned()),
         long if long > LONGEST => Err("it must not be longer than ten years".to_owned()),
         duration => Ok(duration),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        crawl: CrawlArgs,
+    }
+
+    fn applied(args: &[&str], mut config: Config) -> Config {
+        let args = std::iter::once("metafetch").chain(args.iter().copied());
+        let crawl = Command::try_parse_from(args).unwrap().crawl;
+        crawl.apply(&mut config);
+        config
+    }
+
+    #[test]
+    fn what_help_calls_the_default_is_the_default_and_changes_nothing() {
+        let other = "[crawl]\nrate = 1\nnodes = 200\nnode_interval = \"3s\"\nnodes_per_ip = 4\n\
+                     nodes_per_network = 5\n";
+        let other = Config::parse(other).unwrap();
+        assert_eq!(applied(&[], other.clone()), other);
+        let defaults = [
+            "--rate=100",
+            "--nodes=100000",
+            "--node-interval=60s",
+            "--nodes-per-ip=4",
+            "--nodes-per-network=64",
+        ];
+        assert_eq!(applied(&defaults, other), Config::default());
+        let crawl = Command::try_parse_from(["metafetch"]).unwrap().crawl;
+        let default = Config::default().crawl;
+        assert_eq!((crawl.rate, crawl.nodes), (default.rate, default.nodes));
+        assert_eq!(crawl.node_interval, default.node_interval);
+        assert_eq!(
+            (crawl.nodes_per_ip, crawl.nodes_per_network),
+            (default.nodes_per_ip, default.nodes_per_network)
+        );
     }
 }

@@ -12,11 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::dht_state::DhtState;
-use crate::cli::store::StoreArgs;
 use crate::cli::{Exit, Stop, say};
 use crate::discovery::crawl::NodeRecord;
 use crate::engine::Engine;
-use crate::store::{DhtNode, Store};
+use crate::store::{DhtNode, Store, StoreUrl};
 use crate::torrent::PeerAddr;
 use crate::wire::krpc::NodeId;
 
@@ -46,21 +45,19 @@ struct State {
 }
 
 impl Memory {
-    /// Opens what there is. `path` is `--state`.
+    /// Opens what there is. `url` is where the store is, `path` is `--state`.
     ///
     /// # Errors
     /// The file that was asked for can't be opened.
     pub(super) fn open(
         store: Option<Store>,
-        args: &StoreArgs,
+        url: Option<&StoreUrl>,
         path: Option<&Path>,
         keep: u32,
     ) -> Result<Self, Stop> {
         let beside = match path {
             Some(_) => None,
-            None => args
-                .url()?
-                .map(|url| crate::store::journal::file_beside(&url, ".dht")),
+            None => url.map(|url| crate::store::journal::file_beside(url, ".dht")),
         };
         let path = path.filter(|path| path.as_os_str() != "none");
         let state = match path.or(beside.as_deref()) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::Format;
 use crate::cli::store::StoreArgs;
+use crate::config::Config;
 use crate::engine::Options;
 use crate::proxy::Proxy;
 use crate::torrent::{PeerHint, is_tracker};
@@ -64,8 +65,8 @@ pub(super) struct Run {
 }
 
 impl Args {
-    pub(super) fn into_run(self, proxy: Option<Proxy>) -> Run {
-        let dht = (!self.no_dht).then(|| self.engine.network.dht(None));
+    pub(super) fn into_run(self, config: &Config, proxy: Option<Proxy>) -> Run {
+        let dht = (!self.no_dht).then(|| config.dht_node(None));
         Run {
             inputs: self.inputs,
             peers: self.peer,
@@ -73,7 +74,7 @@ impl Args {
             options: Options {
                 refetch: self.refetch,
                 trackers: !self.no_trackers,
-                ..self.engine.options(dht, proxy)
+                ..config.engine_options(dht, proxy)
             },
         }
     }

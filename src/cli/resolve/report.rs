@@ -37,10 +37,10 @@ pub(super) struct Report {
 impl Report {
     /// # Errors
     /// A sentence that says why `-o` can't be written to.
-    pub(super) fn new(args: &Args) -> Result<Self, String> {
+    pub(super) fn new(args: &Args, has_store: bool) -> Result<Self, String> {
         Ok(Self {
             format: args.format.unwrap_or_else(Format::for_stdout),
-            keep: Keep::new(args.out.as_deref(), args.store.is_kept())?,
+            keep: Keep::new(args.out.as_deref(), has_store)?,
             strict: args.strict,
             quiet: args.quiet,
             progress: Progress::start(args.quiet),

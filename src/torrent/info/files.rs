@@ -1,11 +1,11 @@
 //! The files of an info dictionary: a v1 `length`, a v1 list, or a v2 tree.
 
-use super::{FileEntry, InfoError, MAX_FILES};
-use crate::wire::bencode::{self, Entries, Items, Limits, Token, Tokens};
+use super::{FileEntry, InfoError, MAX_FILES, walk};
+use crate::wire::bencode;
 
 /// What all paths of a torrent may take, in bytes, with some for each component. A v2 tree names
 /// a directory once and means it for each file below, so that 10 MiB could unfold to gigabytes.
-const MAX_PATHS: usize = 64 << 20;
+pub(super) const MAX_PATHS: usize = 64 << 20;
 const COMPONENT: usize = size_of::<String>() + 16;
 
 /// What padding files were called before BEP 47 gave them an attribute.
@@ -26,68 +26,37 @@ impl Files {
     /// The one file of a v1 torrent with a `length`.
     pub(super) fn single(name: &str, length: &[u8]) -> Result<Self, InfoError> {
         let mut files = Self::default();
-        files.add(vec![component(name.as_bytes())], Some(length), false)?;
+        let path = vec![component(name.as_bytes())];
+        files.add(path, bencode::int(length), false)?;
         Ok(files)
     }
 
     /// The `files` of a v1 torrent.
     pub(super) fn from_list(list: &[u8]) -> Result<Self, InfoError> {
         let mut files = Self::default();
-        for file in Items::new(list, Limits::INFO) {
-            let (mut path, mut path_utf8, mut length, mut attr) = (None, None, None, None);
-            for entry in Entries::new(file?, Limits::INFO) {
-                let (key, value) = entry?;
-                let slot = match key {
-                    b"path" => &mut path,
-                    b"path.utf-8" => &mut path_utf8,
-                    b"length" => &mut length,
-                    b"attr" => &mut attr,
-                    _ => continue,
-                };
-                slot.get_or_insert(value);
-            }
-            let is_padding = is_padding(attr);
-            let path = path_utf8.and_then(components).or(path.and_then(components));
-            let path = match path {
-                Some(path) => path,
+        walk::list(list, |file| {
+            let is_padding = file.is_padding();
+            let path = match file.path {
                 // Nobody writes padding to disk, so some programs don't name it.
-                None if is_padding => vec![".pad".to_owned()],
-                None => return Err(InfoError::Path(files.entries.len())),
+                [] if is_padding => vec![".pad".to_owned()],
+                [] => return Err(InfoError::Path(files.entries.len())),
+                path => path.iter().map(|name| component(name)).collect(),
             };
-            files.add(path, length, is_padding)?;
-        }
+            files.add(path, file.length, is_padding)
+        })?;
         files.not_empty()
     }
 
-    /// The `file tree` of a v2 torrent: directories are dictionaries by name, and a file is one
-    /// whose only key is the empty string.
+    /// The `file tree` of a v2 torrent.
     pub(super) fn from_tree(tree: &[u8]) -> Result<Self, InfoError> {
         let mut files = Self::default();
-        let mut tokens = Tokens::new(tree, Limits::INFO);
-        if tokens.next()? != Some(Token::Dict) {
-            return Err(InfoError::FileTree("it is no dictionary"));
-        }
-        let mut path: Vec<&[u8]> = Vec::new();
-        while let Some(token) = tokens.next()? {
-            match token {
-                Token::Bytes(b"") => {
-                    let properties = tokens.skip()?;
-                    if path.is_empty() {
-                        return Err(InfoError::FileTree("a file has no name"));
-                    }
-                    files.add_leaf(&path, properties)?;
-                }
-                Token::Bytes(name) => {
-                    if tokens.next()? != Some(Token::Dict) {
-                        return Err(InfoError::FileTree("a name stands for no dictionary"));
-                    }
-                    path.push(name);
-                }
-                _ => {
-                    path.pop();
-                }
-            }
-        }
+        walk::tree(tree, |file| {
+            // Counted before it is built: see MAX_PATHS.
+            let bytes = file.path.iter().map(|name| name.len()).sum();
+            files.count_path(file.path.len(), bytes)?;
+            let path = file.path.iter().map(|name| component(name)).collect();
+            files.add(path, file.length, file.is_padding())
+        })?;
         files.not_empty()
     }
 
@@ -101,42 +70,16 @@ impl Files {
             .ok_or(InfoError::Overflow)
     }
 
-    fn add_leaf(&mut self, path: &[&[u8]], properties: &[u8]) -> Result<(), InfoError> {
-        let (mut length, mut root, mut attr) = (None, None, None);
-        for entry in Entries::new(properties, Limits::INFO) {
-            let (key, value) = entry?;
-            let slot = match key {
-                b"length" => &mut length,
-                b"pieces root" => &mut root,
-                b"attr" => &mut attr,
-                _ => continue,
-            };
-            slot.get_or_insert(value);
-        }
-        let is_rooted = root
-            .and_then(bencode::string)
-            .is_some_and(|r| r.len() == 32);
-        if !is_rooted && length.and_then(bencode::int) != Some(0) {
-            return Err(InfoError::FileTree("a file has no `pieces root`"));
-        }
-        // Counted before it is built: see MAX_PATHS.
-        let bytes = path.iter().map(|name| name.len()).sum();
-        self.count_path(path.len(), bytes)?;
-        let path = path.iter().map(|name| component(name)).collect();
-        self.add(path, length, is_padding(attr))
-    }
-
     fn add(
         &mut self,
         path: Vec<String>,
-        length: Option<&[u8]>,
+        length: Option<i64>,
         is_padding: bool,
     ) -> Result<(), InfoError> {
         let index = self.entries.len();
         if index >= MAX_FILES {
             return Err(InfoError::TooManyFiles);
         }
-        let length = length.and_then(bencode::int);
         let length = length.and_then(|length| u64::try_from(length).ok());
         let length = length.ok_or(InfoError::Length(index))?;
         self.total = self
@@ -189,14 +132,6 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A path of a v1 file; `None` where it is no list of strings, or empty.
-fn components(list: &[u8]) -> Option<Vec<String>> {
-    let path: Option<Vec<String>> = Items::new(list, Limits::INFO)
-        .map(|item| bencode::string(item.ok()?).map(component))
-        .collect();
-    path.filter(|path| !path.is_empty())
-}
-
 /// A path component that stays in its directory.
 fn component(bytes: &[u8]) -> String {
     match bytes {
@@ -204,9 +139,4 @@ fn component(bytes: &[u8]) -> String {
         b".." => "__".to_owned(),
         _ => text(bytes).replace(['/', '\\', '\0'], "_"),
     }
-}
-
-fn is_padding(attr: Option<&[u8]>) -> bool {
-    attr.and_then(bencode::string)
-        .is_some_and(|attr| attr.contains(&b'p'))
 }

@@ -188,3 +188,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn links_are_written_as_libtorrent_writes_them() {
+    let v1 = Infohash::V1([0x0a; 20]);
+    let v2 = Infohash::V2([0xfb; 32]);
+    let (hex1, hex2) = ("0a".repeat(20), "fb".repeat(32));
+    let name = "a b!é()*-._~'\"&+/%日😀\u{7f}";
+    // As `make_magnet_uri` of libtorrent 2.0.8 escapes it.
+    let escaped = "a%20b!%c3%a9()*-._~%27%22%26%2b%2f%25%e6%97%a5%f0%9f%98%80%7f";
+    assert_eq!(
+        magnet_link(v1, name),
+        format!("magnet:?xt=urn:btih:{hex1}&dn={escaped}")
+    );
+    assert_eq!(
+        magnet_link(v2, "x"),
+        format!("magnet:?xt=urn:btmh:1220{hex2}&dn=x")
+    );
+    assert_eq!(
+        magnet_link(v1.merge(v2).unwrap(), "x"),
+        format!("magnet:?xt=urn:btih:{hex1}&xt=urn:btmh:1220{hex2}&dn=x")
+    );
+    assert_eq!(
+        Magnet::new(v1).to_string(),
+        format!("magnet:?xt=urn:btih:{hex1}")
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_written_link_is_read_as_the_same_torrent_and_name(
+        v1 in any::<Option<[u8; 20]>>(), v2 in any::<[u8; 32]>(), name in any::<String>(),
+    ) {
+        let infohash = Infohash::V2(v2);
+        let infohash = v1.map_or(infohash, |v1| infohash.merge(Infohash::V1(v1)).unwrap());
+        let link = magnet_link(infohash, &name);
+        prop_assert!(link.bytes().all(|byte| byte.is_ascii_graphic()));
+        let magnet: Magnet = link.parse().unwrap();
+        prop_assert_eq!(magnet.infohash, infohash);
+        // What is read is for display, and has no control characters.
+        let shown: String = name.trim().chars().filter(|char| !char.is_control()).collect();
+        prop_assert_eq!(magnet.name.unwrap_or_default(), shown.trim());
+    }
+}

@@ -1,26 +1,32 @@
-//! `--cooldown`: how long hashes that failed are left alone.
+//! How long hashes that failed are left alone: changes to the cooldowns that hold otherwise.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::cli::failed::reason;
-use crate::cli::time;
+use super::value;
 use crate::engine::Cooldowns;
 use crate::torrent::{Category, Reason};
 
 /// The longest cooldown.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// One `--cooldown`.
+/// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cooldown {
+pub enum Cooldown {
+    /// No cooldown at all.
     Off,
+    /// How long after a failure for this reason; zero for no cooldown.
     Reason(Reason, Duration),
+    /// The least after the second, third, … failure in a row.
     Growth(Vec<Duration>),
 }
 
 impl Cooldown {
-    /// From the argument: `off`, `REASON=TIME`, `REASON=off` or `growth=TIME,TIME,…`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// From `off`, `REASON=TIME`, `REASON=off` or `growth=TIME,TIME,…`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text == "off" {
             return Ok(Self::Off);
         }
@@ -66,8 +72,36 @@ impl Cooldown {
     }
 }
 
+impl fmt::Display for Cooldown {
+    /// As [`Cooldown::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |time: &Duration| {
+            let time = humantime::format_duration(*time).to_string();
+            time.replace(' ', "")
+        };
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Reason(reason, Duration::ZERO) => write!(f, "{reason}=off"),
+            Self::Reason(reason, wait) => write!(f, "{reason}={}", time(wait)),
+            Self::Growth(growth) if growth.is_empty() => f.write_str("growth=off"),
+            Self::Growth(growth) => {
+                let times: Vec<String> = growth.iter().map(time).collect();
+                write!(f, "growth={}", times.join(","))
+            }
+        }
+    }
+}
+
+/// A reason by its name.
+pub(crate) fn reason(text: &str) -> Result<Reason, String> {
+    text.parse().map_err(|()| {
+        let names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        format!("no such reason; there are {}", names.join(", "))
+    })
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
-    match time::duration(text)? {
+    match value::duration(text)? {
         long if long > LONGEST => Err("it must not be longer than ten years".to_owned()),
         duration => Ok(duration),
     }
@@ -86,6 +120,9 @@ mod tests {
             "no_peers=40s",
         ];
         let changes = changes.map(|text| Cooldown::parse(text).unwrap());
+        for change in &changes {
+            assert_eq!(Cooldown::parse(&change.to_string()).as_ref(), Ok(change));
+        }
         let cooldowns = Cooldown::apply(changes.to_vec());
         let seconds = |reason, failures| cooldowns.after(reason, failures).unwrap().as_secs();
         assert_eq!(seconds(Reason::NoPeers, 1), 40);

@@ -8,7 +8,7 @@ const RESERVED: u64 = 200;
 const MOST: u64 = 16_384;
 
 /// Raises the soft limit of open files to the hard one, and says how many connections fit into it.
-pub(super) fn connections() -> usize {
+pub(crate) fn connections() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit {
         current: limit.maximum,
