@@ -19,7 +19,7 @@
 //! | [`store`] | diesel: schema, one file per table, one batching writer | `torrent`, `history` |
 //! | [`engine`] | the stations, and which arm goes first | all of the above |
 //! | [`config`] | what can be set, by a file, the environment and flags; the way to the engine's options | `engine`, `store`, `proxy` |
-//! | [`legacy`] | what the drop-in `dht_crawler` shares with the older crawler | `torrent` |
+//! | [`legacy`] | the drop-in for the older crawler `dht_crawler`: its flags, lines and modes | `engine`, `config` |
 //! | [`cli`] | one file per subcommand | `engine`, `config` |
 
 pub mod cli;

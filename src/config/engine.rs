@@ -126,6 +126,7 @@ impl Config {
             scrape: self.engine.scrape,
             waits_for_network: false,
             allow_local_peers: self.network.allow_local_peers,
+            report_peers: false,
             history: history::Settings::default(),
             direct,
             libtorrent,

@@ -7,6 +7,7 @@ mod start;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -22,6 +23,7 @@ use super::gate::Admitted;
 use super::intake::Wanted;
 use super::lookup::{Found, Lookup};
 use super::station::Stations;
+use super::swarm_peer::{self, SwarmPeer};
 use super::verify::verify;
 use crate::discovery::Peers;
 use crate::discovery::lookup::Summary;
@@ -47,6 +49,8 @@ pub(super) struct Ended {
     /// The failure says nothing about the hash: our own DHT node never had an answer, or it is to
     /// be tried again at once.
     pub(super) says_nothing: bool,
+    /// The peers that were found, where they are to be named.
+    pub(super) peers: Vec<SwarmPeer>,
     /// What DHT nodes said of the swarm, where they were asked.
     pub(super) scrape: Scrape,
 }
@@ -188,9 +192,11 @@ pub(super) async fn run(
     };
     let summary = scrape.and_then(Result::ok).flatten().or(work.dht);
     let attempts = work.attempts.into_list();
+    let peers = swarm_peer::reported(&stations.options, &work.peers, &attempts);
     stations.counters.attempts.add(attempts.len());
     Ended {
         says_nothing,
+        peers,
         scrape: summary.map_or_else(Scrape::default, |summary| Scrape {
             seeds: summary.seeds,
             leeches: summary.leeches,
@@ -244,7 +250,7 @@ impl<'a> Work<'a> {
             trackers,
             tracker_replies: Vec::new(),
             started: now,
-            deadline: now + options.timeout,
+            deadline: now + wanted.timeout.unwrap_or(options.timeout),
             peers: Peers::new(options.allow_local_peers),
             estimates: HashMap::new(),
             estimated: now,
@@ -299,6 +305,12 @@ impl<'a> Work<'a> {
             self.explain(format_args!("{new} peers from {}", source.as_str()));
         }
         self.estimate_all();
+    }
+
+    /// The longest that this try may take.
+    fn limit(&self) -> Duration {
+        let wanted = self.wanted.timeout;
+        wanted.unwrap_or(self.stations.options.timeout)
     }
 
     /// How far the hash has come.

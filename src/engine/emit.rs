@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::SwarmPeer;
 use crate::torrent::{Arm, Failure, Info, Infohash, PeerAddr, Reason};
 
 /// What became of one wanted hash.
@@ -19,6 +20,9 @@ pub struct Resolution {
     pub elapsed: Duration,
     /// Why the result is not in the store, where it should be.
     pub store_error: Option<String>,
+    /// Peers that were found for it, those that were tried first; empty without
+    /// [`Options::report_peers`](super::Options::report_peers), and where the store had the answer.
+    pub peers: Vec<SwarmPeer>,
     /// What DHT nodes said of the swarm, where they were asked.
     pub scrape: Scrape,
 }
@@ -65,6 +69,9 @@ pub struct Unresolved {
     pub attempts: BTreeMap<Reason, u32>,
     /// When it may be tried again, in UTC unix milliseconds.
     pub retry_at_ms: Option<i64>,
+    /// The failure says nothing about the hash: it was not tried, or our own DHT node never had an
+    /// answer, or we stopped.
+    pub says_nothing: bool,
 }
 
 /// A [`Resolution`] as one JSON line.

@@ -93,6 +93,7 @@ pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
         failure: Failure::new(Reason::Cooldown, failed.phase, detail),
         attempts: [].into(),
         retry_at_ms: Some(failed.retry_at_ms),
+        says_nothing: true,
     })))
 }
 
@@ -101,6 +102,7 @@ fn refused(reason: Reason, detail: String) -> Passage {
         failure: Failure::new(reason, Phase::Lookup, detail),
         attempts: [].into(),
         retry_at_ms: None,
+        says_nothing: true,
     })))
 }
 

@@ -1,5 +1,7 @@
 //! Intake: which hashes are wanted.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use super::{Engine, Resolution};
@@ -16,6 +18,10 @@ pub struct Wanted {
     pub peers: Vec<PeerHint>,
     /// Where `peers` come from.
     pub peers_from: PeerSource,
+    /// The longest one try may take, where that is not [`Options::timeout`](super::Options::timeout).
+    pub timeout: Option<Duration>,
+    /// Further tries, where these are not [`Options::retries`](super::Options::retries).
+    pub retries: Option<u32>,
 }
 
 impl Wanted {
@@ -36,6 +42,8 @@ impl From<Infohash> for Wanted {
             trackers: Vec::new(),
             peers: Vec::new(),
             peers_from: PeerSource::Hint,
+            timeout: None,
+            retries: None,
         }
     }
 }
@@ -43,10 +51,9 @@ impl From<Infohash> for Wanted {
 impl From<Magnet> for Wanted {
     fn from(magnet: Magnet) -> Self {
         Self {
-            infohash: magnet.infohash,
             trackers: magnet.trackers,
             peers: magnet.peers,
-            peers_from: PeerSource::Hint,
+            ..Self::from(magnet.infohash)
         }
     }
 }

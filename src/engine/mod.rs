@@ -23,6 +23,7 @@ mod lookup;
 mod options;
 mod record;
 mod station;
+mod swarm_peer;
 mod trackers;
 mod verify;
 
@@ -43,11 +44,12 @@ pub(crate) use emit::timestamp;
 pub use emit::{Line, Origin, Resolution, Resolved, Scrape, Unresolved};
 pub use intake::Wanted;
 pub use options::{Options, Strategy};
+pub use swarm_peer::{SwarmPeer, TriedPeer};
 
 use crate::discovery::dht::Dht;
 use crate::libtorrent::{Health, Libtorrent, SessionError};
 use crate::store::Store;
-use crate::torrent::{Failure, Phase, Reason};
+use crate::torrent::{Category, Failure, Phase, Reason};
 use crate::wire::krpc::NodeAddr;
 use gate::{InFlight, Passage, Turn};
 use station::Stations;
@@ -202,9 +204,10 @@ impl Engine {
         let wanted = Arc::new(wanted);
         stations.remember_trackers(&wanted.trackers).await;
         let mut asked = HashSet::new();
+        let retries = wanted.retries.unwrap_or(stations.options.retries);
         let mut delays = backon::ExponentialBuilder::default()
             .with_jitter()
-            .with_max_times(usize::try_from(stations.options.retries).unwrap_or(usize::MAX))
+            .with_max_times(usize::try_from(retries).unwrap_or(usize::MAX))
             .build();
         loop {
             let trackers = stations.trackers_for(&wanted, &asked);
@@ -247,10 +250,13 @@ impl Engine {
                 Err(failure) => Err(Arc::new(Unresolved {
                     attempts: choose::funnel(ended.attempts.iter().filter_map(|a| a.outcome)),
                     retry_at_ms: recorded.retry_at_ms,
+                    says_nothing: ended.says_nothing
+                        || failure.reason.category() == Category::Local,
                     failure,
                 })),
             };
             return Resolution {
+                peers: ended.peers,
                 scrape: ended.scrape,
                 ..resolution(&wanted, result, recorded.error)
             };
@@ -295,6 +301,7 @@ fn resolution(
         result,
         elapsed: Duration::ZERO,
         store_error,
+        peers: Vec::new(),
         scrape: Scrape::default(),
     }
 }
@@ -309,6 +316,7 @@ fn internal(wanted: &Wanted, detail: impl Into<String>) -> Resolution {
         failure: Failure::new(Reason::Internal, Phase::Lookup, detail),
         attempts: [].into(),
         retry_at_ms: None,
+        says_nothing: true,
     };
     resolution(wanted, Err(Arc::new(unresolved)), None)
 }

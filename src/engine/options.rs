@@ -79,6 +79,8 @@ pub struct Options {
     pub waits_for_network: bool,
     /// Take loopback and private addresses as peers.
     pub allow_local_peers: bool,
+    /// Name the peers of a hash in its result.
+    pub report_peers: bool,
     /// What is remembered of peers, and how it fades.
     pub history: history::Settings,
     /// The direct arm's. A proxy of its is libtorrent's too.

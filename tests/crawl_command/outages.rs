@@ -7,7 +7,7 @@ use diesel::{Connection as _, SqliteConnection};
 use tokio::net::UdpSocket;
 
 use crate::network::{Network, Running};
-use crate::sources::ask;
+use crate::swarm::ask;
 use crate::swarm::wire::Value;
 
 const AWAY: &str = "the network seems to be away";

@@ -22,6 +22,7 @@
     reason = "support for tests: a fault here is to fail the test"
 )]
 
+mod announcer;
 mod behaviour;
 mod connection;
 mod dht;
@@ -39,6 +40,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinSet;
 
+pub use announcer::{announce, ask};
 pub use behaviour::{Behaviour, Mix};
 pub use dht::{Conduct, Dht, DhtMix, DhtOptions, Lie, NodeReport, Queries};
 pub use peer::Counters;

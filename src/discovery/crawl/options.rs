@@ -14,6 +14,9 @@ pub struct CrawlOptions {
     /// of them are waiting for their interval to pass, no further node is sampled: at 100 queries
     /// a second and intervals of 6 h, a million are full after 3 h.
     pub visited_nodes: usize,
+    /// Ask nodes for samples of the hashes that they store (BEP 51). Without, hashes come from what
+    /// other nodes ask of ours alone.
+    pub samples: bool,
     /// Queries a second, at the most.
     pub rate: f32,
     /// Queries a second to begin with.
@@ -55,6 +58,7 @@ impl Default for CrawlOptions {
         Self {
             nodes: 100_000,
             visited_nodes: 1_000_000,
+            samples: true,
             rate: 100.0,
             first_rate: 20.0,
             min_rate: 1.0,

@@ -153,7 +153,7 @@ impl State {
         self.queries = self.queries.wrapping_add(1);
         // While the network is away only a node that answers is news; to ask for samples would put
         // off when the node may be asked for them again.
-        let samples = hungry > 0.0 && !self.pace.is_away();
+        let samples = self.options.samples && hungry > 0.0 && !self.pace.is_away();
         let search_first = !samples || self.queries.is_multiple_of(SEARCH_EVERY);
         let ask = if search_first {
             (self.search(hungry, now)).or_else(|| samples.then(|| self.sample(now)).flatten())

@@ -314,6 +314,18 @@ async fn it_ends_with_the_dht_node_and_with_its_handle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_samples_it_only_gets_to_know_nodes() {
+    let options = CrawlOptions {
+        samples: false,
+        ..CrawlOptions::default()
+    };
+    let mut run = Run::start(Network::new(200, 1_000, 1), options);
+    run.take_for(minutes(2)).await;
+    assert_eq!((run.sample_queries(), run.found.len()), (0, 0));
+    assert!(run.crawl.counters().nodes > 50);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nodes_without_samples_take_no_room_from_those_with_them_and_count_once() {
     let options = CrawlOptions {
         visited_nodes: 100,

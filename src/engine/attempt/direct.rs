@@ -118,7 +118,7 @@ impl<'a> Work<'a> {
 
     /// Notes what was still running when the time was over.
     pub(super) fn direct_out_of_time(&mut self) {
-        let limit = self.stations.options.timeout;
+        let limit = self.limit();
         for (peer, open) in std::mem::take(&mut self.direct.open) {
             // Without a free connection nobody was asked, and nothing is known of the peer.
             if open.progress.phase() == Phase::Lookup {

@@ -303,7 +303,7 @@ impl Work<'_> {
 
     /// Notes what was still running when the time was over.
     pub(super) fn libtorrent_out_of_time(&mut self) {
-        let limit = self.stations.options.timeout;
+        let limit = self.limit();
         let open = self.libtorrent.in_hand.iter();
         let open: Vec<_> = open.map(|(peer, in_hand)| (*peer, in_hand.phase)).collect();
         for (peer, phase) in open {

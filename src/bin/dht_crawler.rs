@@ -1,0 +1,7 @@
+//! The `dht_crawler` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    metafetch::legacy::main()
+}
