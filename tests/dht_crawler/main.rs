@@ -21,6 +21,7 @@ mod command_line;
 mod ends;
 mod greps;
 mod home;
+mod killed;
 mod list;
 mod network;
 mod normal;
