@@ -109,7 +109,9 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
         let why = "the DHT can't be used: libtorrent did not start".to_owned();
         return Err(give_up(session, store, why).await);
     };
-    let prune = (store.clone()).map(|store| AbortOnDropHandle::new(retention.start(store)));
+    let cooldown = engine.options().cooldowns.longest();
+    let prune =
+        (store.clone()).map(|store| AbortOnDropHandle::new(retention.start(store, cooldown)));
     let (hungry, wanted) = watch::channel(1.0);
     let met_before = nodes.len();
     let (crawl, discovered) = Crawl::start(

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `limits` | [`DhtLimits`]: what may be sent; [`Purpose`]: lookups go before the crawl |
 //! | `pace` | the buckets behind the limits |
+//! | `presence` | whether the network is there |
 //! | `deadline` | how long an answer may take, learnt from those that came |
 //! | `counters` | [`DhtCounters`] |
 //! | `observed` | [`Observed`]: what other nodes ask of ours |
@@ -21,9 +22,9 @@ mod deadline;
 mod limits;
 mod observed;
 mod pace;
+mod presence;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
@@ -36,6 +37,7 @@ pub use self::observed::{Observed, ObservedKind, ObservedSender};
 use self::counters::Counters;
 use self::deadline::{Deadline, LONGEST};
 use self::pace::{Pace, Turn};
+use self::presence::Presence;
 use crate::torrent::PeerAddr;
 use crate::wire::krpc::{Answer, KrpcError, NodeId, Query, Want};
 
@@ -44,6 +46,8 @@ const QUEUE: usize = 1024;
 /// Queries beyond their deadline whose answers are still listened for. Without late answers the
 /// deadline would be learnt from those before the deadline alone, and shrink and shrink.
 const LATE: usize = 256;
+/// How late a deadline may be noticed before that says more of this process than of the node.
+const HELD_UP: Duration = Duration::from_secs(1);
 
 /// A query on its way to the owner of the socket.
 #[derive(Debug)]
@@ -98,7 +102,7 @@ pub enum AskError {
 pub struct Owner {
     /// What is to be sent.
     pub queries: mpsc::Receiver<RawQuery>,
-    /// What other nodes ask of ours.
+    /// What other nodes ask of ours, and that anything comes in.
     pub observed: ObservedSender,
 }
 
@@ -110,10 +114,6 @@ pub struct Dht {
     shared: Arc<Shared>,
 }
 
-/// So many queries in a row without an answer are no bad luck: of the nodes that others name about
-/// half are dead, so it is one chance in 10^12.
-const AWAY_AFTER: u32 = 40;
-
 #[derive(Debug)]
 struct Shared {
     allow_local: bool,
@@ -122,33 +122,7 @@ struct Shared {
     late: Arc<Semaphore>,
     counters: Arc<Counters>,
     observed: ObservedSender,
-    /// Queries without an answer since the last one with.
-    silent_in_a_row: AtomicU32,
-    /// How often the network went away.
-    outages: AtomicU64,
-    /// When the last query was sent that was answered, in microseconds since `began`.
-    heard_of: AtomicU64,
-    began: Instant,
-}
-
-impl Shared {
-    fn micros(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.began);
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-    }
-
-    /// A query that was sent then was answered.
-    fn heard(&self, asked_at: Instant) {
-        self.silent_in_a_row.store(0, Ordering::Relaxed);
-        (self.heard_of).fetch_max(self.micros(asked_at), Ordering::Relaxed);
-    }
-
-    fn silent(&self) {
-        let before = self.silent_in_a_row.fetch_add(1, Ordering::Relaxed);
-        if before.saturating_add(1) == AWAY_AFTER {
-            self.outages.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    presence: Arc<Presence>,
 }
 
 impl Dht {
@@ -172,7 +146,8 @@ impl Dht {
 
     fn with(queries: mpsc::Sender<RawQuery>, limits: &DhtLimits, allow_local: bool) -> Self {
         let counters = Arc::new(Counters::default());
-        let observed = ObservedSender::new(Arc::clone(&counters));
+        let presence = Arc::new(Presence::new());
+        let observed = ObservedSender::new(Arc::clone(&counters), Arc::clone(&presence));
         Self {
             queries,
             purpose: Purpose::Lookup,
@@ -183,10 +158,7 @@ impl Dht {
                 late: Arc::new(Semaphore::new(LATE)),
                 counters,
                 observed,
-                silent_in_a_row: AtomicU32::new(0),
-                outages: AtomicU64::new(0),
-                heard_of: AtomicU64::new(0),
-                began: Instant::now(),
+                presence,
             }),
         }
     }
@@ -225,29 +197,23 @@ impl Dht {
         self.queries.is_closed()
     }
 
-    /// Whether nobody answers any more: the network seems to be away. Looks at queries that were sent;
-    /// who waits for it to be back must see to it that somebody is asked now and then.
+    /// Whether the network seems to be away: for some seconds nothing has come in, whoever might have sent
+    /// it, and many queries had no answer. Who waits for it to be back must see to it that somebody is
+    /// asked now and then.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        self.shared.silent_in_a_row.load(Ordering::Relaxed) >= AWAY_AFTER
+        self.shared.presence.is_away()
     }
 
-    /// Whether a query has had no answer since the last one that had: the network may be away.
+    /// Whether the network has seemed to be away at this time or later, see [`is_away`](Self::is_away).
     #[must_use]
-    pub fn may_be_away(&self) -> bool {
-        self.shared.silent_in_a_row.load(Ordering::Relaxed) > 0
+    pub fn was_away_since(&self, at: Instant) -> bool {
+        self.shared.presence.was_away_since(at)
     }
 
-    /// How often the network went away, see [`is_away`](Self::is_away).
-    #[must_use]
-    pub fn outages(&self) -> u64 {
-        self.shared.outages.load(Ordering::Relaxed)
-    }
-
-    /// Whether a query was answered that was sent at this time or later.
-    #[must_use]
-    pub fn was_heard_after(&self, at: Instant) -> bool {
-        self.shared.heard_of.load(Ordering::Relaxed) >= self.shared.micros(at)
+    /// Waits until a query is answered that was sent at this time or later.
+    pub async fn answered_since(&self, at: Instant) {
+        self.shared.presence.answered_since(at).await;
     }
 
     /// Asks one node, when its turn has come. Cancel-safe: a dropped query's answer is ignored.
@@ -305,17 +271,22 @@ impl Dht {
             Ok(Err(_)) if self.queries.is_closed() => return Err(AskError::Closed),
             Ok(Err(_)) => {
                 counters.errors.add(1);
-                self.shared.silent();
+                // Where a node has sent an error, the owner says that something came in. Where nothing can
+                // be sent, this is all there is.
+                self.shared.presence.unanswered(asked_at);
                 return Err(AskError::Refused);
             }
             Err(_) => {
                 counters.timeouts.add(1);
-                self.shared.silent();
+                // A timer that is late was held up itself: the answer may be there, unread.
+                if asked_at.elapsed() < within + HELD_UP {
+                    self.shared.presence.unanswered(asked_at);
+                }
                 self.listen_on(asked_at, answer);
                 return Err(AskError::Timeout(within));
             }
         };
-        self.shared.heard(asked_at);
+        self.shared.presence.answered(asked_at);
         let rtt = asked_at.elapsed();
         deadline.took(rtt);
         counters
@@ -342,7 +313,7 @@ impl Dht {
         tokio::spawn(async move {
             let left = (LONGEST + LONGEST / 4).saturating_sub(asked_at.elapsed());
             if let Ok(Ok(_)) = timeout(left, answer).await {
-                shared.heard(asked_at);
+                shared.presence.answered(asked_at);
                 shared.deadline.took(asked_at.elapsed());
                 shared.counters.late.add(1);
             }

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use self::direct::{DirectSide, Running};
 use self::libtorrent::LibtorrentSide;
@@ -30,6 +31,9 @@ use crate::discovery::lookup::Summary;
 use crate::history::{Attempt, Estimate, TrackerReply};
 use crate::libtorrent::{DhtHealth, FetchEvent};
 use crate::torrent::{Arm, Category, Failure, Info, PeerAddr, Phase, Reason};
+
+/// How long the lookup of a hash that is resolved may go on to hear of seeds and leeches.
+const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Verified metadata, and who delivered it.
 pub(super) struct Fetched {
@@ -52,17 +56,44 @@ pub(super) struct Ended {
     /// The peers that were found, where they are to be named.
     pub(super) peers: Vec<SwarmPeer>,
     /// What DHT nodes said of the swarm, where they were asked.
-    pub(super) scrape: Scrape,
+    scrape: Scrape,
+    /// They are being asked: the lookup goes on.
+    lookup: Option<Lookup>,
 }
 
 impl Ended {
     /// Whether a network that is away makes hashes fail like this.
     pub(super) fn may_be_the_networks(&self) -> bool {
-        let category = (self.result.as_ref().err()).map(|failure| failure.reason.category());
-        matches!(
-            category,
-            Some(Category::NoPeers | Category::Timeout | Category::Connection)
-        )
+        let failure = self.result.as_ref().err();
+        failure.is_some_and(|failure| {
+            failure.reason.category() == Category::NoPeers || is_of_the_way(failure.reason)
+        })
+    }
+
+    /// The network was away, or may have been: that says nothing about the hash, nor about peers and
+    /// trackers that could not be reached.
+    pub(super) fn blame_the_network(&mut self) {
+        self.says_nothing = true;
+        self.tracker_replies.clear();
+        (self.attempts).retain(|attempt| !attempt.outcome.is_some_and(is_of_the_way));
+    }
+
+    /// What DHT nodes said of the swarm, once the lookup has ended, or has had its time.
+    pub(super) async fn scrape(&mut self, stop: &CancellationToken) -> Scrape {
+        let Some(mut lookup) = self.lookup.take() else {
+            return self.scrape;
+        };
+        let summary = async {
+            while let Some(found) = lookup.next().await {
+                if let Found::Dht(summary) = found {
+                    return Some(summary);
+                }
+            }
+            None
+        };
+        let summary = timeout(SCRAPE_WITHIN, stop.run_until_cancelled(summary)).await;
+        let summary = summary.ok().flatten().flatten();
+        summary.map_or(self.scrape, scraped)
     }
 
     /// Whether another try may end better.
@@ -70,6 +101,11 @@ impl Ended {
         let reason = self.result.as_ref().err().map(|failure| failure.reason);
         reason.is_some_and(|reason| reason.is_retryable() && reason != Reason::Cancelled)
     }
+}
+
+/// Whether what stands between us and a peer makes attempts end like this.
+fn is_of_the_way(reason: Reason) -> bool {
+    matches!(reason.category(), Category::Timeout | Category::Connection)
 }
 
 /// One hash in work.
@@ -183,38 +219,25 @@ pub(super) async fn run(
     let says_nothing = matches!(&result, Err(failure) if failure.reason == Reason::NoPeers)
         && work.dht_is_silent();
     drop(running);
-    let scrape = match lookup {
-        Some(lookup) if stations.options.scrape && work.dht.is_none() => {
-            let summary = timeout_at(work.deadline, summary_of(lookup));
-            stations.stop.run_until_cancelled(summary).await
-        }
-        _ => None,
-    };
-    let summary = scrape.and_then(Result::ok).flatten().or(work.dht);
     let attempts = work.attempts.into_list();
     let peers = swarm_peer::reported(&stations.options, &work.peers, &attempts);
     stations.counters.attempts.add(attempts.len());
     Ended {
         says_nothing,
         peers,
-        scrape: summary.map_or_else(Scrape::default, |summary| Scrape {
-            seeds: summary.seeds,
-            leeches: summary.leeches,
-        }),
+        lookup: lookup.filter(|_| stations.options.scrape && result.is_ok() && work.dht.is_none()),
+        scrape: work.dht.map_or_else(Scrape::default, scraped),
         result,
         attempts,
         tracker_replies: work.tracker_replies,
     }
 }
 
-/// What a lookup comes to at its end.
-async fn summary_of(mut lookup: Lookup) -> Option<Summary> {
-    while let Some(found) = lookup.next().await {
-        if let Found::Dht(summary) = found {
-            return Some(summary);
-        }
+fn scraped(summary: Summary) -> Scrape {
+    Scrape {
+        seeds: summary.seeds,
+        leeches: summary.leeches,
     }
-    None
 }
 
 /// What a hash in work waits for.

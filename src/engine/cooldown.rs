@@ -50,6 +50,24 @@ impl Default for Cooldowns {
 }
 
 impl Cooldowns {
+    /// How long a hash cools down at the most.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        if self.off {
+            return Duration::ZERO;
+        }
+        let of_categories = [
+            self.no_peers,
+            self.timeout,
+            self.connection,
+            self.capability,
+            self.misbehaviour,
+            self.content,
+        ];
+        let all = of_categories.iter().chain(self.reasons.values());
+        all.chain(&self.growth).copied().max().unwrap_or_default()
+    }
+
     /// How long a hash cools down that failed for `reason`, for the `failures`th time in a row. `None`
     /// where the failure says nothing about the hash.
     #[must_use]
@@ -95,6 +113,7 @@ mod tests {
         }
         assert_eq!(cooldowns.after(Reason::Refused, u32::MAX), Some(3 * DAY));
         assert_eq!(cooldowns.after(Reason::InvalidInfoDict, 1), Some(3 * DAY));
+        assert_eq!(cooldowns.longest(), 3 * DAY);
     }
 
     #[test]
@@ -121,6 +140,7 @@ mod tests {
             ..Cooldowns::default()
         };
         assert_eq!(off.after(Reason::NoPeers, 9), Some(Duration::ZERO));
+        assert_eq!(off.longest(), Duration::ZERO);
         assert_eq!(off.after(Reason::Internal, 9), None);
     }
 }

@@ -21,6 +21,7 @@ mod gate;
 mod intake;
 mod lookup;
 mod options;
+mod readable;
 mod record;
 mod station;
 mod swarm_peer;
@@ -56,6 +57,9 @@ use station::Stations;
 
 /// How often a hash with peers joins others that fail, before their failure is its own.
 const JOINS: u32 = 3;
+/// How often a hash is tried again at once because the network was away meanwhile. Beyond that it comes
+/// again as others do.
+const TRIES_LOST: u32 = 2;
 
 /// Resolves hashes. Clones are the same engine.
 #[derive(Clone)]
@@ -209,25 +213,36 @@ impl Engine {
             .with_jitter()
             .with_max_times(usize::try_from(retries).unwrap_or(usize::MAX))
             .build();
+        let mut tries_lost = 0;
         loop {
+            let waits = stations.options.waits_for_network;
+            if waits && (self.until_stopped(stations.network_is_back()).await).is_none() {
+                return stopped_while_away(&wanted);
+            }
             let trackers = stations.trackers_for(&wanted, &asked);
             asked.extend(trackers.iter().cloned());
-            let outages = stations.outages();
+            let began = Instant::now();
             let mut ended = attempt::run(stations, &wanted, trackers, &admitted).await;
             if ended.may_be_the_networks() {
-                let waits = stations.options.waits_for_network;
-                let stopped =
-                    waits && (self.until_stopped(stations.network_is_there()).await).is_none();
-                if stations.outages() != outages {
-                    if stopped {
-                        ended.result = Err(cancelled("stopped while the network was away"));
-                    } else if waits {
-                        stations.forget_lookup(&wanted);
-                        continue;
-                    }
-                    // It says nothing about the hash, nor about its peers.
-                    ended.says_nothing = true;
-                    ended.attempts.clear();
+                let answers = if waits {
+                    self.until_stopped(stations.network_answers()).await
+                } else {
+                    Some(true)
+                };
+                let was_away = stations.was_away_since(began);
+                if was_away || answers != Some(true) {
+                    ended.blame_the_network();
+                }
+                if answers.is_none() {
+                    record::record(stations, &wanted, &ended, admitted.failures).await;
+                    return stopped_while_away(&wanted);
+                }
+                if was_away && waits && tries_lost < TRIES_LOST {
+                    tries_lost += 1;
+                    record::record(stations, &wanted, &ended, admitted.failures).await;
+                    asked.clear();
+                    stations.forget_lookup(&wanted);
+                    continue;
                 }
             }
             // A try that is followed by another is no failure of the hash yet.
@@ -240,6 +255,8 @@ impl Engine {
                 stations.forget_lookup(&wanted);
                 continue;
             }
+            // It is recorded: what is waited for is only its line.
+            let scrape = ended.scrape(&stations.stop).await;
             let result = match ended.result {
                 Ok(fetched) => Ok(Arc::new(Resolved {
                     info: fetched.info,
@@ -257,7 +274,7 @@ impl Engine {
             };
             return Resolution {
                 peers: ended.peers,
-                scrape: ended.scrape,
+                scrape,
                 ..resolution(&wanted, result, recorded.error)
             };
         }
@@ -306,8 +323,15 @@ fn resolution(
     }
 }
 
-fn cancelled(detail: &str) -> Failure {
-    Failure::new(Reason::Cancelled, Phase::Lookup, detail)
+fn stopped_while_away(wanted: &Wanted) -> Resolution {
+    let detail = "stopped before it was known whether the network was there";
+    let unresolved = Unresolved {
+        failure: Failure::new(Reason::Cancelled, Phase::Lookup, detail),
+        attempts: [].into(),
+        retry_at_ms: None,
+        says_nothing: true,
+    };
+    resolution(wanted, Err(Arc::new(unresolved)), None)
 }
 
 /// A hash whose task has ended by a fault of this program.

@@ -1,31 +1,31 @@
 //! What every station works with: the options, both arms, the store.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::arms::{ArmState, Breakers};
 use super::counters::Counting;
 use super::lookup::DhtLookups;
+use super::readable::{News, Readable};
 use super::trackers::Trackers;
 use super::{Options, Wanted};
 use crate::direct::Direct;
+use crate::discovery::dht::Dht;
 use crate::history::History;
 use crate::libtorrent::Libtorrent;
 use crate::store::{Recall, Store, StoreError};
 use crate::torrent::{Arm, PeerAddr};
 use crate::wire::krpc::NodeId;
 
-/// How often it is looked whether the network is back.
-const LOOKS_FOR_NETWORK: Duration = Duration::from_millis(50);
-/// How long it may take until a DHT node is asked and answers; and where one has not, until another one
-/// does, or so many have not that the network is away.
-const SAYS_SOMETHING_WITHIN: Duration = Duration::from_secs(5);
-const SAYS_ALL_WITHIN: Duration = Duration::from_secs(30);
+/// How often a DHT node is asked while somebody waits for a word of the network.
+const ASKS_EVERY: Duration = Duration::from_millis(500);
+/// How long a network that is not known to be away may take to say something.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// How many groups of each kind are read at the start.
 const GROUPS: u32 = 20_000;
 
@@ -45,11 +45,13 @@ pub(super) struct Stations {
     pub(super) libtorrent: Option<Libtorrent>,
     /// Lookups over its DHT node; absent where the DHT is not to be asked.
     pub(super) dht: Option<DhtLookups>,
+    /// When a DHT node was last asked for whoever waits for a word of the network.
+    asked_network_at: Mutex<Option<Instant>>,
     /// Absent with `--store none`.
     pub(super) store: Option<Store>,
     pub(super) stop: CancellationToken,
     pub(super) counters: Counting,
-    read_failed: AtomicBool,
+    readable: Mutex<Readable>,
 }
 
 impl Stations {
@@ -66,12 +68,13 @@ impl Stations {
             breakers: Breakers::default(),
             dht: (libtorrent.as_ref().filter(|_| options.dht))
                 .map(|libtorrent| DhtLookups::new(libtorrent, &options)),
+            asked_network_at: Mutex::default(),
             options,
             libtorrent,
             store,
             stop: CancellationToken::new(),
             counters: Counting::default(),
-            read_failed: AtomicBool::new(false),
+            readable: Mutex::default(),
         }
     }
 
@@ -165,29 +168,56 @@ impl Stations {
         }
     }
 
-    /// How often the network went away so far: no DHT node answered any more.
-    pub(super) fn outages(&self) -> u64 {
-        (self.dht.as_ref()).map_or(0, |dht| dht.lookups().dht().outages())
+    /// Whether the network has seemed to be away since then: no DHT node answered.
+    pub(super) fn was_away_since(&self, at: Instant) -> bool {
+        let dht = self.dht.as_ref().map(|dht| dht.lookups().dht());
+        dht.is_some_and(|dht| dht.was_away_since(at))
     }
 
-    /// Waits until it is known whether the network was there just now: a DHT node answers, or it turns
-    /// out to be away, and then until it is back.
-    pub(super) async fn network_is_there(&self) {
-        let Some(dht) = self.dht.as_ref().map(|dht| dht.lookups().dht()) else {
-            return;
-        };
-        let now = Instant::now();
-        let is_open = || {
-            let within = if dht.may_be_away() {
-                SAYS_ALL_WITHIN
-            } else {
-                SAYS_SOMETHING_WITHIN
-            };
-            !dht.was_heard_after(now) && now.elapsed() < within
-        };
-        while dht.is_away() || is_open() {
-            sleep(LOOKS_FOR_NETWORK).await;
+    /// Where the network is away, waits until it is back.
+    pub(super) async fn network_is_back(&self) {
+        let dht = self.dht.as_ref().map(|dht| dht.lookups().dht());
+        while dht.is_some_and(Dht::is_away) {
+            self.network_answers().await;
         }
+    }
+
+    /// Waits until a DHT node answers that is asked from now on, however long the network is away. False
+    /// where none has answered although the network does not seem to be away.
+    pub(super) async fn network_answers(&self) -> bool {
+        let Some(dht) = &self.dht else {
+            return true;
+        };
+        let began = Instant::now();
+        let mut until = began + ANSWERS_WITHIN;
+        let mut looks = interval_at(began + ASKS_EVERY, ASKS_EVERY);
+        let mut answered = std::pin::pin!(dht.lookups().dht().answered_since(began));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut answered => return true,
+                _ = looks.tick() => {}
+            }
+            let now = Instant::now();
+            if dht.lookups().dht().is_away() {
+                until = now + ANSWERS_WITHIN;
+            } else if now >= until {
+                return false;
+            }
+            if self.asks_network(now) {
+                dht.ping_any(self.libtorrent.as_ref()).await;
+            }
+        }
+    }
+
+    /// Whether it is time to ask a DHT node. One asks for all who wait.
+    fn asks_network(&self, now: Instant) -> bool {
+        let mut asked_at = (self.asked_network_at.lock()).unwrap_or_else(PoisonError::into_inner);
+        let is_due = asked_at.is_none_or(|at| now.duration_since(at) >= ASKS_EVERY);
+        if is_due {
+            *asked_at = Some(now);
+        }
+        is_due
     }
 
     /// How libtorrent is, as far as choosing an arm goes.
@@ -219,20 +249,17 @@ impl Stations {
     /// The store helps to resolve faster, and is no reason to stop: that it can't be read is said when it
     /// begins and when it ends.
     fn read<T>(&self, result: Result<T, StoreError>) -> Option<T> {
-        match result {
-            Ok(value) => {
-                if self.read_failed.swap(false, Ordering::Relaxed) {
-                    tracing::warn!("the store can be read again");
-                }
-                Some(value)
+        let news = (self.readable.lock())
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(result.is_ok(), Instant::now());
+        match (news, &result) {
+            (Some(News::Works), _) => tracing::warn!("the store can be read again"),
+            (Some(News::Fails), Err(error)) => {
+                tracing::warn!("the store can't be read, going on without it: {error}");
             }
-            Err(error) => {
-                if !self.read_failed.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("the store can't be read, going on without it: {error}");
-                }
-                None
-            }
+            _ => {}
         }
+        result.ok()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -22,7 +23,7 @@ use crate::wire::krpc::{NodeAddr, NodeId};
 /// How long a shutdown may take before sessions are left to end by themselves.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long an identity may take to name its state.
+/// How long the identities may take to name their states.
 const STATE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the arm can't do what it was asked for.
@@ -233,15 +234,19 @@ impl Libtorrent {
     }
 
     /// The DHT's node ids and nodes, of every identity, for [`DhtSettings::state`](super::DhtSettings) of the next run.
+    /// `None` where an identity does not name its own in time: what was saved before is better than a part.
     pub async fn dht_state(&self) -> Option<Vec<u8>> {
         self.arm.settings.dht.as_ref()?;
-        let mut states = Vec::new();
-        for identity in self.arm.node.identities() {
+        let asked = (self.arm.node.identities().into_iter()).map(|identity| {
             let (reply, state) = oneshot::channel();
             identity.commands.send(Command::DhtState(reply));
-            let state = timeout(STATE_WITHIN, state).await.ok().and_then(Result::ok);
-            states.push(state.flatten().unwrap_or_default());
-        }
+            state
+        });
+        let states = timeout(STATE_WITHIN, try_join_all(asked))
+            .await
+            .ok()?
+            .ok()?;
+        let states: Vec<Vec<u8>> = states.into_iter().collect::<Option<_>>()?;
         states
             .iter()
             .any(|state| !state.is_empty())

@@ -3,6 +3,7 @@
 mod health;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ struct State {
     /// The listening session's, and then those of the other identities.
     identities: Vec<Identity>,
     /// Of each identity, what the log was last told of its health.
-    said: Vec<Option<String>>,
+    said: Vec<Option<health::Word>>,
 }
 
 type LiveNodes = HashMap<NodeId, Vec<oneshot::Sender<Vec<NodeAddr>>>>;
@@ -58,6 +59,17 @@ pub(crate) struct Node {
     senders: Mutex<Vec<Commands>>,
     observed: Mutex<Option<ObservedSender>>,
     closed: CancellationToken,
+}
+
+/// Whether a listen error is one of this address. Those of an unspecified address name each interface.
+fn is_about(said: &str, addr: SocketAddr) -> bool {
+    let named = said
+        .split_once(": ")
+        .and_then(|(named, _)| named.parse::<SocketAddr>().ok());
+    named.is_some_and(|named| {
+        let is_any = addr.ip().is_unspecified() && addr.is_ipv4() == named.is_ipv4();
+        named.port() == addr.port() && (named.ip() == addr.ip() || is_any)
+    })
 }
 
 impl Node {
@@ -236,7 +248,13 @@ impl Node {
             }
             EventKind::DhtNodes => {
                 let nodes = u64::try_from(event.number).unwrap_or(0);
-                self.with_identity(at, |identity, _| identity.counted(nodes, event.micros));
+                let mut heard = false;
+                self.with_identity(at, |identity, _| {
+                    heard = identity.counted(nodes, event.micros);
+                });
+                if heard && let Some(observed) = &*lock(&self.observed) {
+                    observed.heard();
+                }
                 let state = lock(&self.state);
                 let all = (state.identities.iter())
                     .map(|identity| identity.nodes)
@@ -330,9 +348,7 @@ impl Node {
             identity.take_again(&taken);
             for addr in &taken {
                 tracing::warn!("{addr} is free again, and is listened at");
-                // Those of an unspecified address name each interface.
-                let port = format!(":{}: ", addr.port());
-                (identity.listen_errors).retain(|said| !said.contains(&port));
+                (identity.listen_errors).retain(|said| !is_about(said, *addr));
             }
             node.apply_alert_mask(identity, commands);
             commands.send(Command::Apply(vec![listen_interfaces(&identity.listen)]));
@@ -365,6 +381,7 @@ impl Node {
                 identity.listen_errors.push(said);
                 identity.tcp.retain(|tcp| *tcp != addr);
                 identity.udp.retain(|udp| *udp != addr);
+                identity.listens_anew();
                 node.apply_alert_mask(identity, commands);
                 commands.send(Command::Apply(vec![listen_interfaces(&identity.listen)]));
             } else {
@@ -383,5 +400,24 @@ impl Node {
                 identity.error = Some(format!("no UDP socket listens: {}", event.detail));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listen_error_is_about_its_address_alone() {
+        let addr = |text: &str| text.parse().unwrap();
+        let said = "127.0.0.1:6881: in use; another port was taken instead";
+        assert!(is_about(said, addr("127.0.0.1:6881")));
+        assert!(is_about(said, addr("0.0.0.0:6881")));
+        for other in ["127.0.0.2:6881", "127.0.0.1:6882", "[::]:6881"] {
+            assert!(!is_about(said, addr(other)), "{other}");
+        }
+        let said = "[::1]:6881: in use";
+        assert!(is_about(said, addr("[::]:6881")) && !is_about(said, addr("0.0.0.0:6881")));
+        assert!(!is_about("nonsense", addr("0.0.0.0:6881")));
     }
 }

@@ -12,9 +12,11 @@
 //! | `next_sample_at` | when it may be asked for samples again (its BEP 51 `interval`) |
 //!
 //! A row is replaced as a whole: the process that crawls has read it at its start. Its times only grow: of
-//! two crawls on one database, neither asks a node sooner than the other one knows that it may.
+//! two crawls on one database, neither asks a node sooner than the other one knows that it may. Times that
+//! only a clock that was wrong can have written do not stay.
 
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use diesel::prelude::*;
 
@@ -22,11 +24,15 @@ use super::connection::Connection;
 use super::exchange::NodeRow;
 use super::schema::dht_node_state as table;
 use super::upsert;
-use super::value::{peer, senseless};
+use super::value::{millis, peer, senseless};
 use crate::torrent::PeerAddr;
 
 /// Rows of one statement.
 const CHUNK: usize = 500;
+
+/// No time is farther ahead: a node without samples is left alone for three days, and no interval is longer
+/// than that unless somebody asks for it.
+const LONGEST_AHEAD_MS: i64 = 30 * 24 * 3_600_000;
 
 /// What is remembered of a DHT node. Times are UTC, milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,15 +105,22 @@ impl DhtNode {
 pub(super) fn save(connection: &mut Connection, nodes: &[DhtNode]) -> QueryResult<()> {
     let storable = nodes.iter().filter(|node| node.is_storable());
     let rows: Vec<NodeRow> = storable.map(DhtNode::row).collect();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = since.map_or(i64::MAX, millis);
     for rows in rows.chunks(CHUNK) {
-        let rows = with_later_times(connection, rows)?;
+        let rows = with_later_times(connection, rows, now_ms)?;
         upsert::dht_node_state(connection, &rows)?;
     }
     Ok(())
 }
 
 /// The rows with the times that are stored, where those are later.
-fn with_later_times(connection: &mut Connection, rows: &[NodeRow]) -> QueryResult<Vec<NodeRow>> {
+fn with_later_times(
+    connection: &mut Connection,
+    rows: &[NodeRow],
+    now_ms: i64,
+) -> QueryResult<Vec<NodeRow>> {
+    let latest = now_ms.saturating_add(LONGEST_AHEAD_MS);
     let ips: Vec<&str> = rows.iter().map(|row| row.node_ip.as_str()).collect();
     let stored: Vec<((String, i32), i64, i64)> = table::table
         .filter(table::node_ip.eq_any(ips))
@@ -118,6 +131,7 @@ fn with_later_times(connection: &mut Connection, rows: &[NodeRow]) -> QueryResul
         ))
         .load(connection)?;
     let mut times: HashMap<(String, i32), (i64, i64)> = (stored.into_iter())
+        .filter(|(_, seen, sample)| *seen <= latest && *sample <= latest)
         .map(|(key, seen, sample)| (key, (seen, sample)))
         .collect();
     let rows = rows.iter().map(|row| {

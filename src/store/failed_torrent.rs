@@ -217,6 +217,12 @@ pub(super) fn prune(connection: &mut Connection, before: i64, most: i64) -> Quer
     diesel::delete(table::table.filter(table::infohash.eq_any(oldest))).execute(connection)
 }
 
+/// How many failures were worth another try before a time.
+pub(super) fn count_before(connection: &mut Connection, before: i64) -> QueryResult<u64> {
+    let old = table::table.filter(table::retry_at.lt(before));
+    unsigned(old.count().get_result(connection)?)
+}
+
 /// How many hashes have failed.
 pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
     unsigned(table::table.count().get_result(connection)?)

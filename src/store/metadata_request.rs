@@ -247,6 +247,12 @@ pub(super) fn prune(connection: &mut Connection, before: i64, most: i64) -> Quer
     diesel::delete(table::table.filter(table::id.eq_any(oldest))).execute(connection)
 }
 
+/// How many attempts started before a time.
+pub(super) fn count_before(connection: &mut Connection, before: i64) -> QueryResult<u64> {
+    let old = table::table.filter(table::started_at.lt(before));
+    unsigned(old.count().get_result(connection)?)
+}
+
 /// How many attempts were made.
 pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
     unsigned(table::table.count().get_result(connection)?)

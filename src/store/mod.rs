@@ -525,6 +525,20 @@ impl Store {
         Ok(left.load(Ordering::Relaxed))
     }
 
+    /// How many attempts and failures [`prune_some`](Self::prune_some) would delete in the end.
+    pub async fn count_old(
+        &self,
+        attempts_before_ms: i64,
+        failed_before_ms: i64,
+    ) -> Result<(u64, u64), StoreError> {
+        self.read(move |connection| {
+            let attempts = metadata_request::count_before(connection, attempts_before_ms)?;
+            let failed = failed_torrent::count_before(connection, failed_before_ms)?;
+            Ok((attempts, failed))
+        })
+        .await
+    }
+
     /// Up to `limit` DHT nodes, the best first: those that answered the last time, of them those that
     /// were seen last.
     pub async fn dht_nodes(&self, limit: u32) -> Result<Vec<DhtNode>, StoreError> {

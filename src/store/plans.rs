@@ -296,6 +296,8 @@ fn no_query_scans_a_table(url: &StoreUrl) {
         assert_eq!(states.len(), 1);
         assert!(!peer_group::heaviest(connection, 10).unwrap().is_empty());
         crawl_session::save(connection, &CrawlSession::start("crawl", 9)).unwrap();
+        assert!(metadata_request::count_before(connection, 9).unwrap() > 10);
+        assert!(failed_torrent::count_before(connection, 9).unwrap() > 10);
         assert_eq!(metadata_request::prune(connection, 9, 10), Ok(10));
         assert_eq!(failed_torrent::prune(connection, 9, 10), Ok(10));
         dht_node_state::save(connection, &[node()]).unwrap();

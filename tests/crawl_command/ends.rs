@@ -126,13 +126,19 @@ async fn without_a_store_it_crawls_and_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_rate_without_effect_is_said() {
+async fn a_rate_or_a_retention_without_effect_is_said() {
     let network = Network::start(7, 20, 0).await;
-    let args = ["--rate", "2000", "--queries", "5", "-q"];
+    let mut args = vec!["--rate", "2000", "--queries", "5", "-q"];
+    args.extend(["--keep-attempts", "1h"]);
     let run = ended(network.crawl(&args)).await;
     assert_eq!(run.code, 0, "{run:#?}");
-    let said = "--rate 2000 has no effect beyond 400";
-    assert_eq!(run.stderr.matches(said).count(), 1, "{run:#?}");
+    // Attempts say which peers were tried, for as long as a hash cools down.
+    for said in [
+        "--rate 2000 has no effect beyond 400",
+        "attempts are kept for 3days",
+    ] {
+        assert_eq!(run.stderr.matches(said).count(), 1, "{run:#?}");
+    }
 }
 
 #[tokio::test]

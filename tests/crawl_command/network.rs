@@ -122,6 +122,8 @@ pub(crate) async fn ended(mut command: Command) -> Run {
 pub(crate) struct Running {
     pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    /// Hashes that have failed, as it said last.
+    pub(crate) failed: u64,
     stderr: Arc<Mutex<String>>,
 }
 
@@ -141,6 +143,7 @@ impl Running {
         Self {
             child,
             lines,
+            failed: 0,
             stderr,
         }
     }
@@ -171,6 +174,20 @@ impl Running {
         hashes
     }
 
+    /// Reads what it writes to stdout for so long, and returns the hashes that it resolved.
+    pub(crate) async fn goes_on(&mut self, time: Duration) -> Vec<String> {
+        let mut hashes = Vec::new();
+        let all = async {
+            loop {
+                let line = self.line().await.expect("it ended");
+                hashes.extend(resolved_hash(&line));
+            }
+        };
+        let end: Result<(), _> = tokio::time::timeout(time, all).await;
+        assert!(end.is_err());
+        hashes
+    }
+
     /// Ends it, and returns its exit code and the hashes that it resolved since it was last asked.
     pub(crate) async fn end(&mut self) -> (Option<i32>, Vec<String>) {
         self.signal("-TERM");
@@ -184,7 +201,9 @@ impl Running {
     /// The next line; `None` at the end.
     pub(crate) async fn line(&mut self) -> Option<Value> {
         let line = self.lines.next_line().await.unwrap()?;
-        Some(serde_json::from_str(&line).expect(&line))
+        let line: Value = serde_json::from_str(&line).expect(&line);
+        self.failed = line["total"]["failed"].as_u64().unwrap_or(self.failed);
+        Some(line)
     }
 
     /// The next hashes that were resolved.

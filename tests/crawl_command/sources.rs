@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::network::{Network, Running};
-use crate::swarm::{Behaviour, TestTorrent, announce};
+use crate::swarm::{Behaviour, TestTorrent, announce, free_address};
 
 /// How long our node may take to resolve a hash.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,9 +18,7 @@ async fn whoever_announces_a_torrent_to_us_is_asked_for_it() {
         .swarm
         .peer(Behaviour::Honest, std::slice::from_ref(&torrent))
         .await;
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let node = free.local_addr().unwrap();
-    drop(free);
+    let node = free_address();
     let args = ["--listen", &node.to_string()];
     let mut running = Running::start(network.crawl(&args));
 

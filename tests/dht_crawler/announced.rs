@@ -1,15 +1,8 @@
 //! Torrents that somebody announces to us.
 
-use std::net::SocketAddr;
-
 use crate::home::{Home, Running};
 use crate::network::{Network, torrent};
-use crate::swarm::announce;
-
-fn free_address() -> SocketAddr {
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap()
-}
+use crate::swarm::{announce, free_address};
 
 #[tokio::test]
 async fn an_announced_torrent_is_stored_fetched_and_never_loses_its_metadata() {

@@ -31,9 +31,8 @@ async fn a_killed_instance_and_a_killed_server_lose_nothing() {
 
     let mut killed = Running::start(home.command(&["--metadata_database"]));
     killed.until("Updated database record for hash: ").await;
-    let holder = home.row(
-        "SELECT DISTINCT holder AS value FROM discovered_torrents_claim WHERE holder <> ''",
-    );
+    let holder = home
+        .row("SELECT DISTINCT holder AS value FROM discovered_torrents_claim WHERE holder <> ''");
     let mut left = Running::start(home.command(&["--metadata_database"]));
     left.until("Updated database record for hash: ").await;
     killed.signal("-KILL");

@@ -130,9 +130,7 @@ async fn asked_by(swarm: &Swarm, hosts: impl FnOnce(&[IpAddr]) -> Vec<IpAddr>) -
     let dht = swarm.dht(30).await;
     let routers: Vec<_> = dht.bootstrap.iter().map(SocketAddr::ip).collect();
     let home = tempfile::tempdir().unwrap();
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let node = free.local_addr().unwrap();
-    drop(free);
+    let node = swarm::free_address();
     let hosts = hosts(&routers);
     let asking = tokio::spawn(async move {
         let mut sockets = Vec::new();

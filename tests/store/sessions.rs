@@ -157,6 +157,15 @@ async fn dht_nodes_are_replaced_bounded_and_read_best_first(place: Place) {
         ..again
     };
     assert_eq!(store.dht_nodes(10).await.unwrap()[0], merged);
+    // But not what a clock that was wrong has left.
+    let dreamt = DhtNode {
+        last_seen_ms: i64::MAX / 2,
+        next_sample_at_ms: i64::MAX / 2,
+        ..again
+    };
+    store.save_dht_nodes(vec![dreamt], 100).await.unwrap();
+    store.save_dht_nodes(vec![again], 100).await.unwrap();
+    assert_eq!(store.dht_nodes(10).await.unwrap()[0], again);
 
     let many = (0..2_500).map(|number| node(1_000 + number, i64::from(number), 0));
     store.save_dht_nodes(many.collect(), 30).await.unwrap();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use super::TestTorrent;
 use super::wire::Value;
@@ -18,18 +18,14 @@ pub async fn announce(node: SocketAddr, torrent: &TestTorrent, peer: SocketAddr)
     let infohash = torrent.wire_ids()[0];
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let wanted = vec![("info_hash", Value::bytes(infohash))];
-    let answer = timeout(PATIENCE, ask(&socket, node, "get_peers", wanted.clone())).await;
-    let Ok(answer) = answer else {
-        panic!("the node does not answer");
-    };
+    let answer = ask(&socket, node, "get_peers", wanted.clone()).await;
     let mut announce = wanted;
     announce.push(("port", Value::Int(peer.port().into())));
     announce.push(("token", Value::bytes(answer.string("token").unwrap())));
-    let accepted = timeout(PATIENCE, ask(&socket, node, "announce_peer", announce)).await;
-    assert!(accepted.is_ok(), "the node does not take the announce");
+    ask(&socket, node, "announce_peer", announce).await;
 }
 
-/// Asks a node until there is an answer.
+/// Asks a node, which may not even listen yet, until there is an answer.
 pub async fn ask(
     socket: &UdpSocket,
     node: SocketAddr,
@@ -45,15 +41,22 @@ pub async fn ask(
         ("y", Value::bytes("q")),
     ]);
     let mut buffer = vec![0; 2_000];
-    loop {
-        socket.send_to(&query.encode(), node).await.unwrap();
-        let answer = timeout(Duration::from_millis(200), socket.recv(&mut buffer)).await;
-        // An error: nobody listens there yet.
-        let Ok(Ok(length)) = answer else { continue };
-        if let Some((answer, _)) = Value::decode(&buffer[..length])
-            && answer.string("y") == Some(b"r")
-        {
-            return answer.get("r").unwrap().clone();
+    let asking = async {
+        let mut again = interval(Duration::from_millis(200));
+        loop {
+            tokio::select! {
+                // An error: nobody listens there yet.
+                _ = again.tick() => drop(socket.send_to(&query.encode(), node).await),
+                Ok(length) = socket.recv(&mut buffer) => {
+                    if let Some((answer, _)) = Value::decode(&buffer[..length])
+                        && answer.string("y") == Some(b"r")
+                    {
+                        return answer.get("r").unwrap().clone();
+                    }
+                }
+            }
         }
-    }
+    };
+    let answer = timeout(PATIENCE, asking).await;
+    answer.unwrap_or_else(|_| panic!("the node does not answer {name}"))
 }

@@ -28,6 +28,7 @@ mod connection;
 mod dht;
 mod http_tracker;
 mod peer;
+mod port;
 mod torrent;
 mod udp_tracker;
 pub mod wire;
@@ -44,6 +45,7 @@ pub use announcer::{announce, ask};
 pub use behaviour::{Behaviour, Mix};
 pub use dht::{Conduct, Dht, DhtMix, DhtOptions, Lie, NodeReport, Queries};
 pub use peer::Counters;
+pub use port::{free_address, reserved_address};
 pub use torrent::{Invalid, Kind, TestTorrent};
 
 /// Everything that runs. Dropping it ends all of it.

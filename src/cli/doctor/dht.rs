@@ -14,6 +14,8 @@ use crate::libtorrent::{DhtHealth, Libtorrent, Settings};
 
 /// Hosts that have to ask us, unasked: one may be an accident.
 const ENOUGH: usize = 3;
+/// Hosts that are told apart. Whoever forges more addresses than that tells us nothing.
+const MOST_ASKERS: usize = 10_000;
 /// How often it is looked whom we know.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a router's name may take to resolve.
@@ -49,7 +51,7 @@ pub(super) async fn check(settings: &Settings, within: Duration, time: Duration)
                     }
                 }
                 query = observed.recv() => match query {
-                    Ok(query) => *seen.askers.entry(query.from.ip()).or_default() += 1,
+                    Ok(query) => seen.asked_by(query.from.ip()),
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => break,
                 },
@@ -114,6 +116,13 @@ impl Strangers {
     fn know(&mut self, hosts: impl IntoIterator<Item = IpAddr>) {
         let asked_first = hosts.into_iter().filter(|ip| !self.askers.contains_key(ip));
         self.known.extend(asked_first.collect::<Vec<_>>());
+    }
+
+    /// This host has asked us.
+    fn asked_by(&mut self, host: IpAddr) {
+        if self.askers.len() < MOST_ASKERS || self.askers.contains_key(&host) {
+            *self.askers.entry(host).or_default() += 1;
+        }
     }
 
     /// The hosts that asked unasked, and their queries.

@@ -1,5 +1,7 @@
 //! What came of a query, and of the queries of others.
 
+use std::time::Duration;
+
 use super::liars::{LIAR, Lie, lies, names_the_dead};
 use super::node::next_sample_at;
 use super::observed::Refusal;
@@ -15,7 +17,9 @@ const MAX_NAMED: usize = 16;
 /// Method unknown.
 const UNKNOWN_METHOD: i64 = 204;
 /// Silent nodes that are remembered in case the network was away.
-const MAX_SILENT: usize = 1_000;
+const MAX_SILENT: usize = 10_000;
+/// How often it may be said that the network is away.
+const SAY_AWAY_EVERY: Duration = Duration::from_secs(60);
 
 impl State {
     /// Takes in whether the network seems to be away: then those that were silent lately are not to blame.
@@ -25,18 +29,29 @@ impl State {
             return;
         }
         if !away {
-            tracing::warn!("DHT nodes answer again: the crawl goes on");
+            if std::mem::take(&mut self.said_away) {
+                tracing::warn!("DHT nodes answer again: the crawl goes on");
+            }
             return;
         }
-        tracing::warn!(
-            "no DHT node answers any more: the network seems to be away. The crawl waits, and asks a \
-             node now and then"
-        );
+        // A network that comes and goes fills no log.
+        if now >= self.say_away_at_ms {
+            self.said_away = true;
+            self.say_away_at_ms = now.saturating_add(ms(SAY_AWAY_EVERY));
+            tracing::warn!(
+                "no DHT node answers any more: the network seems to be away. The crawl waits, and asks a \
+                 node now and then"
+            );
+        }
         for addr in std::mem::take(&mut self.silent) {
             self.avoided.forgive(&addr);
             if let Some(node) = self.frontier.get_mut(&addr) {
                 let failures = &mut node.record.failures_in_a_row;
                 *failures = failures.saturating_sub(1);
+                // Who could not be asked has not said that he has no samples.
+                if node.record.bep51 == Some(false) {
+                    node.record.bep51 = None;
+                }
             }
         }
     }
@@ -216,6 +231,7 @@ impl State {
             self.not_asked(ask);
             return;
         }
+        self.not_to_blame(ask);
         if ask.kind == AskKind::Nodes {
             self.failed(ask, now);
             return;
@@ -276,6 +292,11 @@ impl State {
             return;
         }
         self.failed(ask, now);
+        self.not_to_blame(ask);
+    }
+
+    /// Remembers a node without an answer, in case the network turns out to be away.
+    fn not_to_blame(&mut self, ask: &Ask) {
         if self.silent.len() < MAX_SILENT {
             self.silent.push(ask.addr);
         }

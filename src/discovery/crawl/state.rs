@@ -24,6 +24,8 @@ const SEARCH_EVERY: u32 = 4;
 const YIELD_WEIGHT: f32 = 0.1;
 /// Searches a second when they find nothing.
 const FEWEST_SEARCHES: f32 = 0.2;
+/// And while the network is away: whoever answers says that it is back.
+const SEARCHES_WHILE_AWAY: f32 = 1.0;
 
 /// A query that is to be sent, and what its result must know.
 #[derive(Clone, Debug)]
@@ -71,6 +73,9 @@ pub(super) struct State {
     pub(super) counters: CrawlCounters,
     /// Nodes that were silent since the last answer: not to blame if the network was away.
     pub(super) silent: Vec<PeerAddr>,
+    /// Whether it was said that the network is away, and from when on it may be said again.
+    pub(super) said_away: bool,
+    pub(super) say_away_at_ms: i64,
     queries: u32,
     search_at_ms: i64,
     /// New nodes per search, on average.
@@ -93,6 +98,8 @@ impl State {
             pace: Pace::new(&options, now),
             counters: CrawlCounters::default(),
             silent: Vec::new(),
+            said_away: false,
+            say_away_at_ms: now,
             queries: 0,
             search_at_ms: now,
             search_yield: 1.0,
@@ -201,8 +208,13 @@ impl State {
         let ask = ask_of(node, AskKind::Nodes, &self.options, now);
         self.counters.useless_queries += u64::from(ask.useless);
         let searches = self.pace.rate(hungry) * self.search_yield.min(1.0);
+        let fewest = if self.pace.is_away() {
+            SEARCHES_WHILE_AWAY
+        } else {
+            FEWEST_SEARCHES
+        };
         #[expect(clippy::cast_possible_truncation, reason = "5,000 at the most")]
-        let pause = (1000.0 / searches.max(FEWEST_SEARCHES)) as i64;
+        let pause = (1000.0 / searches.max(fewest)) as i64;
         self.search_at_ms = now.saturating_add(pause);
         Some(ask.towards(target))
     }

@@ -142,6 +142,22 @@ async fn a_network_that_is_away_for_five_minutes_costs_no_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_network_that_comes_and_goes_is_told_once_a_minute() {
+    let mut state = State::new(Vec::new(), CrawlOptions::default());
+    let mut said = 0;
+    for _ in 0..60 {
+        state.network(true);
+        assert!(state.pace.is_away());
+        said += u32::from(state.said_away);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        state.network(false);
+        assert!(!state.said_away, "the end is told with it");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(said, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_does_not_want_hashes_gets_none_and_who_does_not_take_them_stops_the_sampling() {
     let options = CrawlOptions {
         pending: 1_000,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::counters::Counters;
+use super::presence::Presence;
 use crate::torrent::PeerAddr;
 use crate::wire::krpc::NodeId;
 
@@ -75,13 +76,15 @@ impl Observed {
 pub struct ObservedSender {
     sender: broadcast::Sender<Observed>,
     counters: Arc<Counters>,
+    presence: Arc<Presence>,
 }
 
 impl ObservedSender {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
+    pub(super) fn new(counters: Arc<Counters>, presence: Arc<Presence>) -> Self {
         Self {
             sender: broadcast::Sender::new(QUEUE),
             counters,
+            presence,
         }
     }
 
@@ -99,6 +102,11 @@ impl ObservedSender {
             self.counters.observed_lost.add(1);
         }
         let _ = self.sender.send(observed);
+    }
+
+    /// Some DHT message has come in, a query or an answer: the network is there.
+    pub fn heard(&self) {
+        self.presence.heard();
     }
 
     /// Counts observations that got lost before they came here, and those of floods.
@@ -139,7 +147,7 @@ mod tests {
     #[test]
     fn who_lags_loses_the_oldest_and_it_is_counted() {
         let counters = Arc::new(Counters::default());
-        let sender = ObservedSender::new(Arc::clone(&counters));
+        let sender = ObservedSender::new(Arc::clone(&counters), Arc::new(Presence::new()));
         let observed = |number: u16| Observed {
             kind: ObservedKind::GetPeers,
             infohash: NodeId([1; 20]),

@@ -81,10 +81,12 @@ struct Claim {
     count: u8,
     /// The last one.
     node: NodeAddr,
+    /// Who named it, where somebody did.
+    by: Option<Host>,
     /// Whether a candidate holds it.
     taken: bool,
-    /// The first that was named while it was taken: its turn comes where the claim was a lie.
-    next: Option<NodeAddr>,
+    /// The first that somebody else named while it was taken: its turn comes where the claim was a lie.
+    next: Option<(NodeAddr, Option<Host>)>,
 }
 
 /// The candidates of one lookup and one address family.
@@ -116,8 +118,17 @@ impl Candidates {
         }
     }
 
-    /// Takes in a node that somebody named; says whether it is a candidate now.
+    /// Takes in a node that we know; says whether it is a candidate now.
     pub(super) fn offer(&mut self, node: NodeAddr) -> bool {
+        self.offer_by(node, None)
+    }
+
+    /// Takes in a node that this one named; says whether it is a candidate now.
+    pub(super) fn named(&mut self, node: NodeAddr, by: &PeerAddr) -> bool {
+        self.offer_by(node, Some(Host::of(by)))
+    }
+
+    fn offer_by(&mut self, node: NodeAddr, by: Option<Host>) -> bool {
         if !is_allowed(&node.addr, self.allow_local) {
             self.refused = self.refused.saturating_add(1);
             return false;
@@ -126,10 +137,12 @@ impl Candidates {
         let claim = self.hosts.get_mut(&host);
         let claims = claim.as_ref().map_or(0, |claim| claim.count);
         let taken = claim.is_some_and(|claim| {
-            if claim.taken && claim.node != node {
-                claim.next.get_or_insert(node);
+            // Who has named one node at a host names no other one there: both may be lies.
+            let had_his_say = by.is_some() && claim.by == by;
+            if claim.taken && claim.node != node && !had_his_say {
+                claim.next.get_or_insert((node, by));
             }
-            claim.taken || claim.node == node
+            claim.taken || claim.node == node || had_his_say
         });
         let net_is_full = host
             .net()
@@ -172,6 +185,7 @@ impl Candidates {
         let claim = Claim {
             count: claims + 1,
             node,
+            by,
             taken: true,
             next: None,
         };
@@ -278,8 +292,8 @@ impl Candidates {
             claim.taken = false;
             claim.next.take()
         });
-        if let Some(next) = next {
-            self.offer(next);
+        if let Some((next, by)) = next {
+            self.offer_by(next, by);
         }
     }
 

@@ -239,7 +239,7 @@ impl<'a> Search<'a> {
         if is_itself {
             self.summary.answered += 1;
             self.shared.nodes.add(NodeAddr { id, addr });
-            self.take(answer);
+            self.take(answer, &addr);
         } else {
             self.summary.wrong_ids += 1;
             self.shared.nodes.remove(&addr);
@@ -247,7 +247,7 @@ impl<'a> Search<'a> {
     }
 
     /// Takes in what a node said.
-    fn take(&mut self, answer: Answer) {
+    fn take(&mut self, answer: Answer, from: &PeerAddr) {
         let Answer {
             mut nodes,
             peers,
@@ -262,7 +262,7 @@ impl<'a> Search<'a> {
                 .iter()
                 .filter(|node| Family::of(&node.addr) == side.family);
             for node in named.take(NAMED) {
-                any_node |= side.candidates.offer(*node);
+                any_node |= side.candidates.named(*node, from);
             }
         }
         let allow_local = self.shared.options.allow_local;

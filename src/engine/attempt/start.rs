@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Work;
 use super::direct::Running;
+use super::{Work, is_of_the_way};
 use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, Candidate, Choice, Engaged, Room};
 use crate::engine::station::now_ms;
@@ -353,7 +353,12 @@ impl<'a> Work<'a> {
                 breakers.failed(other, &detail);
             }
         }
-        if let Some(attempt) = self.attempts.push(facts, self.peers.get(&peer), failure) {
+        // A network that is away says nothing of peers. What failed before it was found out is learnt.
+        let is_networks = (failure.as_ref()).is_some_and(|failure| is_of_the_way(failure.reason))
+            && self.stations.was_away_since(self.started);
+        if let Some(attempt) = self.attempts.push(facts, self.peers.get(&peer), failure)
+            && !is_networks
+        {
             self.stations.history.learn(&self.wanted.infohash, attempt);
         }
     }

@@ -7,9 +7,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::discovery::dht::Dht;
-use crate::discovery::lookup::{LookupOptions, Lookups, Nodes};
+use crate::discovery::lookup::{Family, LookupOptions, Lookups, Nodes};
 use crate::engine::Options;
 use crate::libtorrent::Libtorrent;
+use crate::wire::krpc::{NodeId, Query};
 
 /// Nodes with which lookups can do without libtorrent's routing table.
 const ENOUGH: usize = 64;
@@ -55,6 +56,22 @@ impl DhtLookups {
 
     pub(in crate::engine) fn lookups(&self) -> &Lookups {
         &self.lookups
+    }
+
+    /// Asks some node that is known to be alive whether it still is, and does not wait for the answer.
+    pub(in crate::engine) async fn ping_any(&self, libtorrent: Option<&Libtorrent>) {
+        let point = NodeId(rand::random());
+        let known = [Family::V4, Family::V6]
+            .into_iter()
+            .find_map(|family| self.lookups.nodes().closest(&point, 1, family).pop());
+        let dht = self.lookups.dht().clone();
+        match (known, libtorrent) {
+            (Some(node), _) => {
+                tokio::spawn(async move { dht.ask(node.addr, &Query::Ping).await });
+            }
+            (None, Some(libtorrent)) => self.learn_nodes(libtorrent).await,
+            (None, None) => {}
+        }
     }
 
     /// Takes over the nodes of libtorrent's routing table, where too few are known, or it is time.

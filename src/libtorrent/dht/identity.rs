@@ -86,16 +86,19 @@ impl Identity {
         self.heard_at = now;
     }
 
-    /// Takes in how many nodes it knows, and how many messages have come in since it started.
-    pub(crate) fn counted(&mut self, nodes: u64, messages_in: u64) {
+    /// Takes in how many nodes it knows, and how many messages have come in since it started. Says whether
+    /// those are more than before.
+    pub(crate) fn counted(&mut self, nodes: u64, messages_in: u64) -> bool {
         self.nodes = nodes;
         if nodes > 0 {
             self.tried = false;
         }
-        if messages_in != self.messages_in {
+        let heard = messages_in != self.messages_in;
+        if heard {
             self.messages_in = messages_in;
             self.heard_at = Instant::now();
         }
+        heard
     }
 
     /// Whether it has a socket, and hears something.
@@ -130,12 +133,18 @@ impl Identity {
         self.tcp.retain(stays);
         self.udp.retain(stays);
         self.ids.retain(|addr, _| stays(addr));
+        self.listens_anew();
+    }
+
+    /// Its session is told to listen elsewhere: until it does, it is no trouble that nothing listens.
+    pub(crate) fn listens_anew(&mut self) {
+        self.begun_at = Instant::now();
     }
 
     /// What is wrong with it.
     pub(crate) fn trouble(&self, settings: &DhtSettings, now: Instant) -> Option<Trouble> {
         let Some(started_at) = self.started_at.filter(|_| !self.udp.is_empty()) else {
-            let settled = now.duration_since(self.begun_at) >= SETTLES_WITHIN;
+            let settled = now.saturating_duration_since(self.begun_at) >= SETTLES_WITHIN;
             let why =
                 || (self.error.clone()).unwrap_or_else(|| "no UDP socket listens yet".to_owned());
             return settled.then(|| Trouble::NoSocket(why()));
@@ -294,8 +303,8 @@ mod tests {
         assert_eq!(listen_of(&listen, 0), listen);
     }
 
-    #[test]
-    fn what_was_listened_at_instead_goes_when_the_port_is_free() {
+    #[tokio::test(start_paused = true)]
+    async fn what_was_listened_at_instead_goes_when_the_port_is_free() {
         let addr = |text: &str| -> SocketAddr { text.parse().unwrap() };
         let wanted = ["127.0.0.1:6881", "127.0.0.2:6881", "[::]:6881"].map(addr);
         let mut identity = Identity::new(wanted.to_vec());
@@ -312,6 +321,23 @@ mod tests {
         identity.take_again(&[wanted[2]]);
         assert_eq!(identity.udp, [wanted[1]]);
         assert_eq!(identity.listen, wanted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_that_is_taken_again_may_take_a_moment() {
+        let wanted: SocketAddr = "127.0.0.1:6881".parse().unwrap();
+        let mut identity = Identity::new(vec![wanted]);
+        identity.listen[0].set_port(0);
+        identity.udp = vec!["127.0.0.1:40000".parse().unwrap()];
+        identity.start();
+        identity.counted(8, 1);
+        tokio::time::advance(SETTLES_WITHIN * 2).await;
+        identity.take_again(&[wanted]);
+        assert!(identity.udp.is_empty());
+        assert_eq!(identity.trouble(&settings(), Instant::now()), None);
+        tokio::time::advance(SETTLES_WITHIN).await;
+        let trouble = identity.trouble(&settings(), Instant::now());
+        assert!(matches!(trouble, Some(Trouble::NoSocket(_))), "{trouble:?}");
     }
 
     #[test]

@@ -12,6 +12,14 @@ use crate::libtorrent::lock;
 const SILENT: &str = "nothing has come in";
 const FEW: &str = "too few nodes";
 
+/// What the log is told of an identity's health.
+#[derive(Clone, Debug)]
+pub(super) struct Word {
+    text: String,
+    /// It is no warning: it is told elsewhere, or is hardly any trouble.
+    is_minor: bool,
+}
+
 /// How the arm is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -65,29 +73,39 @@ impl Node {
     /// What is wrong with the DHT node of this identity. What is new is logged, once.
     pub(crate) fn dht_trouble(&self, at: usize) -> Option<Trouble> {
         let dht = self.settings.dht.as_ref()?;
+        let now = Instant::now();
         let mut state = lock(&self.state);
         let state = &mut *state;
         let identity = state.identities.get(at)?;
-        let trouble = identity.trouble(dht, Instant::now());
+        let trouble = identity.trouble(dht, now);
         let is_new = !identity.tried && trouble == Some(Trouble::NoNodes);
         let word = (trouble.as_ref().filter(|_| !is_new))
             .and_then(|trouble| self.word_of(trouble, identity));
+        // Where another identity hears something, the network is there, and this one has lost its port.
+        let hears = |identity: &Identity| {
+            let trouble = identity.trouble(dht, now);
+            identity.works(dht) && !matches!(trouble, Some(Trouble::Quiet))
+        };
+        let told_elsewhere = dht.silence_is_told_elsewhere && !state.identities.iter().any(hears);
+        let word = word.map(|text| Word {
+            is_minor: text.starts_with(FEW) || told_elsewhere && text.starts_with(SILENT),
+            text,
+        });
         if let Some(said) = state.said.get_mut(at) {
-            let kind = |word: &Option<String>| word.as_ref().map(|word| kind_of(word).to_owned());
+            let kind =
+                |word: &Option<Word>| word.as_ref().map(|word| kind_of(&word.text).to_owned());
             if kind(said) != kind(&word) {
-                // What was a warning when it began is one when it ends.
-                let is_minor = |word: &String| {
-                    word.starts_with(FEW)
-                        || dht.silence_is_told_elsewhere && word.starts_with(SILENT)
-                };
                 let nodes = identity.nodes;
                 match (&word, &*said) {
-                    (Some(word), _) if is_minor(word) => {
-                        tracing::info!(identity = at, "the DHT: {word}");
+                    (Some(Word { text, is_minor }), _) if *is_minor => {
+                        tracing::info!(identity = at, "the DHT: {text}");
                     }
-                    (Some(word), _) => tracing::warn!(identity = at, "the DHT: {word}"),
+                    (Some(Word { text, .. }), _) => {
+                        tracing::warn!(identity = at, "the DHT: {text}");
+                    }
                     (None, _) if is_new => {}
-                    (None, Some(before)) if !is_minor(before) => {
+                    // What was a warning when it began is one when it ends.
+                    (None, Some(before)) if !before.is_minor => {
                         tracing::warn!(identity = at, nodes, "the DHT works again");
                     }
                     (None, _) => tracing::info!(identity = at, nodes, "the DHT works again"),
@@ -174,4 +192,63 @@ impl Node {
 /// The part of a word on the DHT's health that does not change from one look to the next.
 fn kind_of(word: &str) -> &str {
     word.split(':').next().unwrap_or(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::libtorrent::settings::{DhtSettings, Settings};
+
+    /// What the log is told of each identity, where it is told elsewhere that the network is away: whether it
+    /// is minor.
+    fn told(node: &Node) -> [Option<bool>; 2] {
+        [0, 1].map(|at| {
+            node.dht_trouble(at);
+            lock(&node.state).said[at]
+                .as_ref()
+                .map(|word| word.is_minor)
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_port_that_is_silent_is_a_warning_and_all_of_them_are_none() {
+        let dht = DhtSettings {
+            identities: 2,
+            silence: Duration::from_secs(60),
+            enough_nodes: 8,
+            silence_is_told_elsewhere: true,
+            ..DhtSettings::new(Vec::new())
+        };
+        for both in [false, true] {
+            let node = Node::new(&Settings {
+                dht: Some(dht.clone()),
+                ..Settings::loopback()
+            });
+            let hear = |at: usize, messages| {
+                node.with_identity(at, |identity, _| {
+                    identity.counted(100, messages);
+                });
+            };
+            for at in [0, 1] {
+                node.with_identity(at, |identity, _| {
+                    identity.udp = vec!["127.0.0.1:1".parse().unwrap()];
+                    identity.start();
+                });
+                hear(at, 1);
+            }
+            tokio::time::advance(Duration::from_secs(3)).await;
+            assert_eq!(told(&node), [None, None]);
+            // One has heard something a little later.
+            hear(1, 2);
+            tokio::time::advance(Duration::from_secs(58)).await;
+            if !both {
+                hear(1, 3);
+            }
+            assert_eq!(told(&node), [Some(both), None]);
+            hear(0, 2);
+            assert_eq!(told(&node), [None, None]);
+        }
+    }
 }

@@ -190,3 +190,24 @@ fn a_liar_does_not_hide_the_honest_node_of_an_address() {
         assert!(!candidates.offer(node(2, "9.9.9.1:2")));
     }
 }
+
+#[test]
+fn a_liar_that_names_two_nodes_at_an_address_hides_nobody_there() {
+    for all_at_once in [false, true] {
+        let mut candidates = Candidates::new(TARGET, false);
+        let (liar, other) = (node(5, "7.7.7.7:1").addr, node(6, "8.8.8.8:1").addr);
+        let (first, second) = (node(1, "9.9.9.1:1"), node(2, "9.9.9.1:2"));
+        let honest = node(3, "9.9.9.1:6881");
+        assert!(candidates.named(first, &liar));
+        if all_at_once {
+            assert!(!candidates.named(second, &liar));
+            assert!(!candidates.named(honest, &other), "one at a time");
+        }
+        assert_eq!(candidates.next(), Some(first.addr));
+        candidates.failed(&first.addr);
+        assert!(!candidates.named(second, &liar), "he had his say");
+        assert_eq!(candidates.named(honest, &other), !all_at_once);
+        assert_eq!(candidates.next(), Some(honest.addr));
+        assert!(candidates.answered(&honest.addr, honest.id));
+    }
+}
