@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures `dht_crawler --metadata_database` beside the old crawler's way of working.
 
-    scripts/bench backlog [--rows N] [--share F] [--seconds N]
+    scripts/bench backlog [--rows N] [--share F] [--seconds N] [--no-limits]
 
 A private MariaDB has a table of `--rows` hashes, of which a share has peers in a loopback DHT; the
 others are known to nobody. `dht_crawler` works all of them off. On the same swarm, python3-libtorrent
@@ -27,6 +27,8 @@ def parse_args():
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--dht-nodes", type=int, default=200)
+    parser.add_argument("--no-limits", action="store_true",
+                        help="let dht_crawler ask the DHT as fast as it can")
     return parser.parse_args()
 
 
@@ -62,7 +64,7 @@ class MariaDb:
         return done.stdout.split()
 
 
-def config(home, bootstrap):
+def config(home, bootstrap, no_limits=True):
     path = home / "metafetch.toml"
     nodes = ", ".join(f'"{node}"' for node in bootstrap.split(","))
     path.write_text(f"""\
@@ -72,9 +74,9 @@ bootstrap = [{nodes}]
 allow_local_peers = true
 
 [dht]
-packets = 0
-bytes = 0
-per_ip = 0
+{"packets = 0" if no_limits else ""}
+{"bytes = 0" if no_limits else ""}
+{"per_ip = 0" if no_limits else ""}
 
 [dht_crawler]
 socket = "{home / 'db/socket'}"
@@ -128,7 +130,7 @@ def main():
                  str(args.seconds)], capture_output=True, text=True, check=True).stdout.split()
             old = [int(count) for count in done]
             database = MariaDb(home / "db")
-            path = config(home, bootstrap)
+            path = config(home, bootstrap, args.no_limits)
             # It makes the tables, and has nothing to do yet.
             crawler(path)
             for at in range(0, len(hashes), 1000):
