@@ -6,6 +6,8 @@ DHT, to local peer discovery and to the router. Every session of the tests start
 
 import json
 import os
+import random
+import socket
 import sys
 import threading
 
@@ -22,10 +24,25 @@ HOST = "127.0.0.1"
 ENCRYPTION = {"forced": 0, "both": 1, "plain": 2}
 
 
+def free_port():
+    """A port that is free for TCP and UDP, below the range from which the kernel takes ports for
+    others: with port 0 the one that TCP gets may be taken for UDP."""
+    for _ in range(100):
+        port = random.randrange(20_000, 32_000)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind((HOST, port))
+        except OSError:
+            continue
+        return port
+    sys.exit(f"no free port between 20000 and 32000 on {HOST}")
+
+
 def settings(port=0, tcp=True, utp=True, encryption="both", dht_bootstrap=None):
     """A settings pack for 127.0.0.1; port 0 is any free one."""
     return {
-        "listen_interfaces": f"{HOST}:{port}",
+        "listen_interfaces": f"{HOST}:{port or free_port()}",
         "max_retry_port_bind": 0,
         "listen_system_port_fallback": False,
         "enable_lsd": False,
