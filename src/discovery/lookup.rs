@@ -254,6 +254,7 @@ async fn run(shared: Arc<Shared>, infohash: NodeId, progress: Arc<Progress>) {
     let Ok(_permit) = shared.gate.acquire().await else {
         return;
     };
+    progress.begin();
     search::search(&shared, infohash, &progress).await;
     let summary = progress.summary();
     if summary.converged && summary.answered > 0 {
@@ -292,6 +293,16 @@ impl Lookup {
             }
             if ended || self.changes.changed().await.is_err() {
                 return None;
+            }
+        }
+    }
+
+    /// Waits until it is its turn: no more than [`LookupOptions::at_once`] run at a time. Cancel-safe.
+    pub async fn begun(&mut self) {
+        loop {
+            self.changes.borrow_and_update();
+            if self.progress.has_begun() || self.changes.changed().await.is_err() {
+                return;
             }
         }
     }

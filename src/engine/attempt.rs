@@ -32,6 +32,8 @@ use crate::history::{Attempt, Estimate, TrackerReply};
 use crate::libtorrent::{DhtHealth, FetchEvent};
 use crate::torrent::{Arm, Category, Failure, Info, PeerAddr, Phase, Reason};
 
+/// How long a hash of which no peer is known may wait for the turn of its lookup; its time begins then.
+const TURN_WITHIN: Duration = Duration::from_secs(600);
 /// How long the lookup of a hash that is resolved may go on to hear of seeds and leeches.
 const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -50,8 +52,8 @@ pub(super) struct Ended {
     pub(super) attempts: Vec<Attempt>,
     /// What the trackers said.
     pub(super) tracker_replies: Vec<TrackerReply>,
-    /// The failure says nothing about the hash: our own DHT node never had an answer, or it is to
-    /// be tried again at once.
+    /// The failure says nothing about the hash: its lookup in the DHT did not come to an end of its own,
+    /// or it is to be tried again at once.
     pub(super) says_nothing: bool,
     /// The peers that were found, where they are to be named.
     pub(super) peers: Vec<SwarmPeer>,
@@ -148,6 +150,7 @@ pub(super) async fn run(
     let mut lookup = Some(Lookup::start(stations.clone(), wanted.clone(), deliverers));
     stations.counters.lookups.add(1);
     let mut work = Work::new(stations, wanted, trackers);
+    work.let_lookup_wait(admitted);
     let mut running: Running<'_> = FuturesUnordered::new();
     let mut reading = None;
     let result = loop {
@@ -195,6 +198,7 @@ pub(super) async fn run(
             }
             Next::Found(None) => {
                 lookup = None;
+                work.start_clock();
                 None
             }
         };
@@ -300,6 +304,10 @@ impl<'a> Work<'a> {
 
     fn on_found(&mut self, found: Found) {
         let (source, peers) = match found {
+            Found::Begun => {
+                self.start_clock();
+                return;
+            }
             Found::Peers(source, peers) => (source, peers),
             Found::Dht(summary) => {
                 self.explain(format_args!(
@@ -317,6 +325,7 @@ impl<'a> Work<'a> {
                 return;
             }
         };
+        self.start_clock();
         let mut new = 0_usize;
         for peer in peers {
             if self.peers.add_ranked(peer, source) {
@@ -328,6 +337,19 @@ impl<'a> Work<'a> {
             self.explain(format_args!("{new} peers from {}", source.as_str()));
         }
         self.estimate_all();
+    }
+
+    /// Where nothing can be done before the lookup, the wait for its turn does not count.
+    fn let_lookup_wait(&mut self, admitted: &Admitted) {
+        let knows_peers = !(self.wanted.peers.is_empty() && admitted.deliverers.is_empty());
+        if !knows_peers && self.trackers.is_empty() && self.stations.dht.is_some() {
+            self.deadline += TURN_WITHIN;
+        }
+    }
+
+    /// Its time runs from now on, if it did not before.
+    fn start_clock(&mut self) {
+        self.deadline = self.deadline.min(Instant::now() + self.limit());
     }
 
     /// The longest that this try may take.
@@ -370,10 +392,10 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether the DHT was to be asked for this hash, and no node of it has answered.
+    /// Whether the DHT was to be asked for this hash, and the nodes that would know have not answered.
     fn dht_is_silent(&self) -> bool {
-        let answered = self.dht.is_some_and(|summary| summary.answered > 0);
-        self.stations.options.dht && !answered
+        let said_all = |summary: Summary| summary.answered > 0 && summary.converged;
+        self.stations.options.dht && !self.dht.is_some_and(said_all)
     }
 
     /// Who was asked for peers, for a hash that has none.

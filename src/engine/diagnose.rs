@@ -157,6 +157,7 @@ impl Engine {
                         peers.add_ranked(peer, source);
                     }
                 }
+                Found::Begun => {}
                 Found::Dht(summary) => diagnosis.lookup = Some(summary),
             }
         }

@@ -20,8 +20,8 @@ pub struct Resolution {
     pub elapsed: Duration,
     /// Why the result is not in the store, where it should be.
     pub store_error: Option<String>,
-    /// Peers that were found for it, those that were tried first; empty without
-    /// [`Options::report_peers`](super::Options::report_peers), and where the store had the answer.
+    /// Peers that were found for it, those that were tried first; where the store had the answer, the one
+    /// that gave it. Empty without [`Options::report_peers`](super::Options::report_peers).
     pub peers: Vec<SwarmPeer>,
     /// What DHT nodes said of the swarm, where they were asked.
     pub scrape: Scrape,
@@ -69,8 +69,8 @@ pub struct Unresolved {
     pub attempts: BTreeMap<Reason, u32>,
     /// When it may be tried again, in UTC unix milliseconds.
     pub retry_at_ms: Option<i64>,
-    /// The failure says nothing about the hash: it was not tried, or our own DHT node never had an
-    /// answer, or we stopped.
+    /// The failure says nothing about the hash: it was not tried, or its lookup in the DHT did not come to
+    /// an end of its own, or we stopped.
     pub says_nothing: bool,
 }
 

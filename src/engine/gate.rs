@@ -16,6 +16,8 @@ use crate::torrent::{Failure, Info, Infohash, PeerAddr, Phase, Reason};
 pub(super) enum Passage {
     /// There is an answer already.
     Answer(Result<Arc<Resolved>, Arc<Unresolved>>),
+    /// It was resolved before, out of what this peer gave.
+    Stored(Arc<Resolved>, Option<PeerAddr>),
     /// Nothing speaks against it.
     Open(Admitted),
 }
@@ -64,7 +66,7 @@ pub(super) async fn check(stations: &Stations, wanted: &Wanted) -> Passage {
             trackers,
             origin: Origin::Store,
         };
-        return Passage::Answer(Ok(Arc::new(resolved)));
+        return Passage::Stored(Arc::new(resolved), stored.peer);
     }
     let admitted = Admitted {
         failures: recall.failed.as_ref().map_or(0, |failed| failed.failures),

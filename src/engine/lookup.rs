@@ -27,6 +27,8 @@ const DHT_PAUSE: Duration = Duration::from_millis(500);
 /// What a source said about one hash.
 #[derive(Debug)]
 pub(super) enum Found {
+    /// The DHT is asked from now on: before that it was the turn of other hashes.
+    Begun,
     /// Peers, all from one source.
     Peers(PeerSource, Vec<Ranked>),
     /// The DHT has said what it had to say.
@@ -140,8 +142,9 @@ impl Search {
         loop {
             dht.learn_nodes(libtorrent).await;
             let mut lookup = dht.lookups().look_up(infohash);
-            // It has a deadline of its own, from its first query on: before that it may have to wait
-            // for others, which says nothing about the hash.
+            // Before its first query it may have to wait for others, which says nothing about the hash.
+            lookup.begun().await;
+            self.send(Found::Begun).await?;
             while let Some(peers) = lookup.next().await {
                 self.found(PeerSource::Dht, peers).await?;
             }

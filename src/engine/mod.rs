@@ -203,6 +203,12 @@ impl Engine {
         stations.remember_groups().await;
         let admitted = match gate::check(stations, &wanted).await {
             Passage::Answer(result) => return resolution(&wanted, result, None),
+            Passage::Stored(resolved, peer) => {
+                return Resolution {
+                    peers: swarm_peer::remembered(&stations.options, peer),
+                    ..resolution(&wanted, Ok(resolved), None)
+                };
+            }
             Passage::Open(admitted) => admitted,
         };
         let wanted = Arc::new(wanted);

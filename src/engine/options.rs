@@ -47,7 +47,7 @@ pub struct Options {
     pub strategy: Strategy,
     /// Hashes in work at a time.
     pub jobs: usize,
-    /// The longest one try at a hash may take.
+    /// The longest one try at a hash may take. Where no peer is known, it begins with the lookup in the DHT.
     pub timeout: Duration,
     /// Further tries at a hash that failed for a reason that may pass.
     pub retries: u32,

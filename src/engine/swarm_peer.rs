@@ -41,6 +41,16 @@ pub(super) fn reported(options: &Options, peers: &Peers, attempts: &[Attempt]) -
     }
 }
 
+/// The peer that gave what the store has, where peers are to be named.
+pub(super) fn remembered(options: &Options, peer: Option<PeerAddr>) -> Vec<SwarmPeer> {
+    let peer = peer.filter(|_| options.report_peers).map(|addr| SwarmPeer {
+        addr,
+        source: PeerSource::Remembered,
+        tried: None,
+    });
+    peer.into_iter().collect()
+}
+
 /// Those that were tried, in the order in which they ended, then the others, [`MOST`] in all.
 fn list(peers: &Peers, attempts: &[Attempt]) -> Vec<SwarmPeer> {
     let mut list: Vec<SwarmPeer> = Vec::new();

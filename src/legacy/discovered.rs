@@ -34,7 +34,8 @@ pub(super) async fn discover(
     sources: Sources,
 ) {
     let mut stored = FuturesUnordered::new();
-    loop {
+    let mut is_open = true;
+    while is_open || !stored.is_empty() {
         tokio::select! {
             biased;
             Some((new, is_stored)) = stored.next(), if !stored.is_empty() => {
@@ -43,10 +44,9 @@ pub(super) async fn discover(
                     return;
                 }
             }
-            new = discovered.recv(), if stored.len() < STORED_AT_ONCE => match new {
+            new = discovered.recv(), if is_open && stored.len() < STORED_AT_ONCE => match new {
                 Some(new) => stored.push(store(&run, new)),
-                None if stored.is_empty() => return,
-                None => {}
+                None => is_open = false,
             },
         }
     }
@@ -70,8 +70,7 @@ async fn store(run: &Run, new: Discovered) -> (Discovered, bool) {
         Ok(()) => (new, true),
         Err(StoreError::Closed) => (new, false),
         Err(error) => {
-            run.could_not_store("MySQLConnection::storeTorrent", &infohash, &error)
-                .await;
+            run.could_not_store(&infohash, &error).await;
             (new, false)
         }
     }
@@ -124,6 +123,7 @@ pub(super) async fn finish(
         text: hex(&infohash),
         row: None,
         source: lines::source(source.unwrap_or(DiscoverySource::Sample)),
+        again: false,
     };
     let settled = run.finish(&job, &resolution).await;
     if let Some(database) = &run.database

@@ -1,6 +1,6 @@
 //! The metadata modes: the hashes of a list, and the rows of the tables that lack their metadata.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +14,16 @@ use super::lines;
 use super::run::{Job, Run, Settled, Urgency};
 use crate::engine::Wanted;
 use crate::store::{BacklogRow, Claimed, Holder, LegacyTables};
+use crate::torrent::Infohash;
 
 /// Fewer rows than this that wait are refilled.
 const REFILL: usize = 50;
 /// How long rows that others hold are waited for, before they are asked for again.
 const HELD_BY_OTHERS: Duration = Duration::from_secs(2);
+/// How often it is looked whether the network is back.
+const LOOKS_FOR_NETWORK: Duration = Duration::from_millis(500);
+/// How often a row that could not be tried is taken once more.
+const TAKEN_AGAIN: u32 = 3;
 /// How often it is told how far the rows are.
 const PROGRESS: Duration = Duration::from_secs(10);
 /// The source of rows that are most likely noise: the random targets of the old program's own queries.
@@ -30,8 +35,7 @@ const MANUAL: Urgency = Urgency(4, "MANUAL");
 pub(super) struct Fetching {
     list: VecDeque<Entry>,
     rows: Option<Rows>,
-    /// When it ends, whatever is left.
-    ends_at: Option<Instant>,
+    network: Network,
     /// What was asked for is settled, as far as this goes.
     is_whole: bool,
 }
@@ -41,10 +45,22 @@ struct Rows {
     tables: LegacyTables,
     holder: Holder,
     page: VecDeque<BacklogRow>,
+    /// Rows that could not be tried, and how often.
+    untried: HashMap<i64, u32>,
     supply: Supply,
     loaded: u64,
     total: u64,
     started: Instant,
+}
+
+/// The network, as far as hashes wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    There,
+    /// It was there, and is away.
+    Away,
+    /// No DHT node has answered since the start.
+    NotYet,
 }
 
 /// Whether there are more rows.
@@ -71,12 +87,12 @@ pub(super) struct Outcome {
 }
 
 impl Fetching {
-    /// Of a list; it ends after `limit`, if there is one.
-    pub(super) fn new(list: Vec<Entry>, limit: Option<Duration>) -> Self {
+    /// Of a list.
+    pub(super) fn new(list: Vec<Entry>) -> Self {
         Self {
             list: list.into(),
             rows: None,
-            ends_at: limit.and_then(|limit| Instant::now().checked_add(limit)),
+            network: Network::There,
             is_whole: true,
         }
     }
@@ -88,6 +104,7 @@ impl Fetching {
             tables,
             holder,
             page: VecDeque::new(),
+            untried: HashMap::new(),
             supply: Supply::More,
             loaded: 0,
             total,
@@ -102,12 +119,22 @@ impl Fetching {
         let mut working = JoinSet::new();
         let mut progress = interval_at(Instant::now() + PROGRESS, PROGRESS);
         progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_ending = false;
+        // Rows can wait; of a list somebody waits for the end.
+        if self.rows.is_some() && run.waits_for_dht() {
+            self.network = Network::NotYet;
+            complain(format_args!(
+                "No DHT node has answered yet: nothing is fetched until one does. `metafetch doctor` looks at \
+                 this host"
+            ));
+        }
         loop {
-            is_ending |= run.stop.is_cancelled();
+            let is_ending = run.ending.is_cancelled();
+            self.look_for_network(run);
+            // Where it is away, the engine holds hashes back, and asks for it.
+            let may_take = !is_ending && self.network != Network::NotYet;
             if is_ending {
                 run.engine.stop();
-            } else {
+            } else if may_take {
                 self.refill(run, working.is_empty()).await;
                 while working.len() < run.jobs {
                     let Some((job, wanted)) = self.next(run).await else {
@@ -125,24 +152,22 @@ impl Fetching {
                         return outcome;
                     }
                     // To be looked at at once, since nothing else will happen.
-                    Supply::More | Supply::Drained => continue,
-                    Supply::Over | Supply::Held(_) => {}
+                    Supply::More | Supply::Drained if may_take => continue,
+                    _ => {}
                 }
             }
             let look_at = match supply {
-                Supply::Held(at) if !is_ending => Some(at),
-                _ => None,
+                _ if is_ending => None,
+                Supply::Held(at) if may_take => Some(at),
+                _ => Some(Instant::now() + LOOKS_FOR_NETWORK),
             };
             tokio::select! {
                 biased;
                 Some(settled) = working.join_next(), if !working.is_empty() => {
-                    let settled = settled.unwrap_or(Settled::Untried);
-                    outcome.settled += 1;
-                    outcome.received += u64::from(settled == Settled::Received);
+                    self.count(settled.unwrap_or(Settled::Untried), &mut outcome);
                 }
-                () = run.stop.cancelled(), if !is_ending => {}
+                () = run.ending.cancelled(), if !is_ending => {}
                 () = run.given_up.cancelled() => return outcome,
-                () = at(self.ends_at), if !is_ending => is_ending = true,
                 _ = progress.tick(), if self.rows.is_some() => {
                     let line = self.rows.as_ref().map(|rows| rows.progress(outcome));
                     run.console.lines(line.into_iter().collect()).await;
@@ -152,10 +177,54 @@ impl Fetching {
         }
     }
 
+    /// Looks whether the network is there, and says once that it is away, and that it is back.
+    fn look_for_network(&mut self, run: &Run) {
+        let is_away = match self.network {
+            Network::NotYet => run.waits_for_dht(),
+            Network::There | Network::Away => run.network_is_away(),
+        };
+        match (self.network, is_away) {
+            (Network::There, true) => {
+                self.network = Network::Away;
+                complain(format_args!(
+                    "The network seems to be away: no DHT node answers. What is in work waits, and \
+                     nothing is marked"
+                ));
+            }
+            (Network::Away | Network::NotYet, false) => {
+                self.network = Network::There;
+                complain(format_args!("DHT nodes answer: it goes on"));
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, settled: Settled, outcome: &mut Outcome) {
+        match settled {
+            Settled::Received => outcome.received += 1,
+            Settled::TimedOut | Settled::Blocked => {}
+            Settled::Refused | Settled::Untried => self.is_whole = false,
+            Settled::Again(id) => {
+                if let Some(rows) = &mut self.rows {
+                    *rows.untried.entry(id).or_default() += 1;
+                }
+                return;
+            }
+        }
+        outcome.settled += 1;
+    }
+
     /// The next hash to fetch: those of the list first.
     async fn next(&mut self, run: &Run) -> Option<(Job, Wanted)> {
         if let Some(Entry { text, torrent }) = self.list.pop_front() {
-            return Some(begin(run, text, None, "METADATA_ONLY", torrent.into()).await);
+            let job = Job {
+                text,
+                row: None,
+                source: "METADATA_ONLY",
+                again: false,
+            };
+            begin(run, &job, torrent.infohash).await;
+            return Some((job, torrent.into()));
         }
         let rows = self.rows.as_mut()?;
         while let Some(row) = rows.page.pop_front() {
@@ -166,7 +235,15 @@ impl Fetching {
                         wanted.timeout = Some(run.noise_timeout);
                         wanted.retries = Some(0);
                     }
-                    return Some(begin(run, row.info_hash, Some(row.id), "DHT", wanted).await);
+                    let untried = rows.untried.get(&row.id).copied().unwrap_or_default();
+                    let job = Job {
+                        text: row.info_hash,
+                        row: Some(row.id),
+                        source: "DHT",
+                        again: untried < TAKEN_AGAIN,
+                    };
+                    begin(run, &job, wanted.infohash).await;
+                    return Some((job, wanted));
                 }
                 Err(error) => {
                     let line = format!("Skipped invalid hash: {} ({error})", row.info_hash);
@@ -174,9 +251,7 @@ impl Fetching {
                     run.statistics.failed.add(1);
                     run.statistics.requested.add(1);
                     run.statistics.begun.add(1);
-                    if let Some(database) = &run.database {
-                        database.marks.release(row.id).await;
-                    }
+                    run.release(row.id, false).await;
                 }
             }
         }
@@ -201,7 +276,7 @@ impl Fetching {
         let claim = rows.tables.claim(&rows.holder, run.page);
         let claimed = tokio::select! {
             biased;
-            () = run.stop.cancelled() => return,
+            () = run.ending.cancelled() => return,
             claimed = claim => claimed,
         };
         let Claimed {
@@ -211,6 +286,8 @@ impl Fetching {
             Ok(claimed) => claimed,
             Err(error) => {
                 complain(format_args!("Error loading records: {error}"));
+                let function = "MySQLConnection::getTorrentsWithMissingMetadata";
+                run.log(function, error.to_string(), None).await;
                 rows.supply = Supply::Over;
                 self.is_whole = false;
                 return;
@@ -253,18 +330,11 @@ impl Rows {
     }
 }
 
-async fn begin(
-    run: &Run,
-    text: String,
-    row: Option<i64>,
-    source: &'static str,
-    wanted: Wanted,
-) -> (Job, Wanted) {
-    run.queued(&wanted.infohash, MANUAL).await;
-    run.begun(&wanted.infohash, MANUAL).await;
-    let line = format!("Requesting metadata for hash: {text}");
+async fn begin(run: &Run, job: &Job, infohash: Infohash) {
+    run.queued(&infohash, MANUAL).await;
+    run.begun(&infohash, MANUAL).await;
+    let line = format!("Requesting metadata for hash: {}", job.text);
     run.console.line(line).await;
-    (Job { text, row, source }, wanted)
 }
 
 /// That point in time; never where there is none.

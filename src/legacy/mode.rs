@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::args::Args;
 use super::console::{Console, complain};
@@ -76,6 +78,8 @@ pub(super) async fn fetch(
     if run.stop.is_cancelled() {
         return Ok(());
     }
+    let _limit = limit
+        .map(|limit| AbortOnDropHandle::new(tokio::spawn(end_after(run.ending.clone(), limit))));
     let console = &run.console;
     let mode = if args.metadata_database {
         "DATABASE"
@@ -100,7 +104,7 @@ pub(super) async fn fetch(
         console.line(line).await;
     }
     let count = u64::try_from(list.len()).unwrap_or(u64::MAX);
-    let mut fetching = Fetching::new(list, limit);
+    let mut fetching = Fetching::new(list);
     if args.metadata_database {
         let tables = run
             .database
@@ -110,10 +114,15 @@ pub(super) async fn fetch(
             Some(tables) => run.in_time(tables.backlog_total()).await,
             None => Ok(0),
         };
-        let total = total.unwrap_or_else(|error| {
-            complain(format_args!("Error counting records: {error}"));
-            0
-        });
+        let total = match total {
+            Ok(total) => total,
+            Err(error) => {
+                complain(format_args!("Error counting records: {error}"));
+                let function = "MySQLConnection::getTotalTorrentsWithMissingMetadata";
+                run.log(function, error.to_string(), None).await;
+                0
+            }
+        };
         let line = format!("Found {total} records with missing metadata");
         console.line(line).await;
         match tables.filter(|_| total > 0) {
@@ -149,6 +158,12 @@ pub(super) async fn fetch(
     }
     console.lines(said).await;
     Ok(())
+}
+
+/// Lets nothing new begin after this time.
+async fn end_after(ending: CancellationToken, limit: Duration) {
+    sleep(limit).await;
+    ending.cancel();
 }
 
 /// The entries that can be fetched; tells them, and the others.

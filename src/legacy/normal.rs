@@ -180,6 +180,14 @@ pub(super) async fn work(run: &Arc<Run>, discovery: Discovery) {
     run.console.lines(end_lines(run, pace)).await;
 }
 
+/// A run that is to send nothing: its first and its last lines.
+pub(super) async fn nothing(run: &Run, pace: Pace) {
+    run.console
+        .discovery(start_lines(pace, run.console.wanted()))
+        .await;
+    run.console.lines(end_lines(run, pace)).await;
+}
+
 /// Makes the crawl and the lookups known to nodes that the other has met.
 async fn acquaint(run: &Run, crawl: &Crawl) {
     let somewhere = NodeId(rand::random());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::block::{self, Layout, Received};
@@ -14,6 +15,9 @@ use crate::engine::{Engine, Resolution, Resolved, Unresolved, Wanted};
 use crate::store::{LegacyTables, LogRow, ReceivedRow, Severity, StoreError};
 use crate::torrent::{ContentType, Infohash, Reason, SanitizedNames, magnet_link};
 
+/// The pause after a hash that could not be tried since something of ours does not work.
+const REPAIR: Duration = Duration::from_secs(2);
+
 /// A run of the program. What happens to it is told on the console.
 pub(super) struct Run {
     pub(super) engine: Engine,
@@ -23,6 +27,8 @@ pub(super) struct Run {
     pub(super) statistics: Statistics,
     /// Cancelled when the run is to end.
     pub(super) stop: CancellationToken,
+    /// Cancelled when nothing new is to begin: with `stop`, or when the time of a metadata mode is over.
+    pub(super) ending: CancellationToken,
     /// Cancelled when what is not stored by then is given up.
     pub(super) given_up: CancellationToken,
     /// Hashes in work at a time.
@@ -53,15 +59,32 @@ pub(super) struct Job {
     pub(super) row: Option<i64>,
     /// How it was found, for a new row.
     pub(super) source: &'static str,
+    /// Whether its row is to be taken once more where it could not be tried.
+    pub(super) again: bool,
 }
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Settled {
     Received,
+    /// Its metadata came, and the database does not take it.
+    Refused,
     TimedOut,
+    /// It is on the blocklist.
+    Blocked,
     /// It was not really tried.
     Untried,
+    /// Nor was this one: its row, which has this id, is to be taken once more.
+    Again(i64),
+}
+
+/// What became of a row that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    Yes,
+    /// There is no database, or it was away at the end.
+    No,
+    Refused,
 }
 
 /// Priority and source of a request, as the log on metadata names them.
@@ -122,14 +145,37 @@ impl Run {
 
     /// Stores what came of a hash, and tells it.
     pub(super) async fn finish(&self, job: &Job, resolution: &Resolution) -> Settled {
-        let settled = match &resolution.result {
+        let mut settled = match &resolution.result {
             Ok(resolved) => self.received(job, resolution, resolved).await,
             Err(unresolved) => self.unresolved(job, resolution, unresolved).await,
         };
-        if let (Some(database), Some(id)) = (&self.database, job.row) {
-            database.marks.release(id).await;
+        if let Some(id) = job.row {
+            if job.again && settled == Settled::Untried {
+                settled = Settled::Again(id);
+            }
+            self.release(id, settled == Settled::Again(id)).await;
         }
         settled
+    }
+
+    /// Gives a row back; with `again` it may be taken once more.
+    pub(super) async fn release(&self, id: i64, again: bool) {
+        if let Some(database) = &self.database {
+            let released = database.marks.release(id, again);
+            // What is not given back by the end is free a minute later.
+            self.given_up.run_until_cancelled(released).await;
+        }
+    }
+
+    /// Whether there is a DHT node, and no other node answers any more.
+    pub(super) fn network_is_away(&self) -> bool {
+        self.engine.dht().is_some_and(|dht| dht.is_away())
+    }
+
+    /// Whether the DHT is to be used, and no node of it has answered yet.
+    pub(super) fn waits_for_dht(&self) -> bool {
+        let health = self.engine.health();
+        self.engine.dht().is_some() && !health.is_some_and(|health| health.dht.works())
     }
 
     async fn received(&self, job: &Job, resolution: &Resolution, resolved: &Resolved) -> Settled {
@@ -140,22 +186,27 @@ impl Run {
         let hashes = Infohash::of(&resolved.raw, resolved.info.version);
         let (size, count) = (names.size, names.file_count);
         let magnet_link = magnet_link(hashes, &names.name);
-        let row = ReceivedRow {
+        let row = Arc::new(ReceivedRow {
             infohash,
             row_key: job.row.is_some().then(|| job.text.clone()),
             source: job.source,
             name: names.name,
             size,
             files: names.files,
+            file_count: count,
             piece_length: resolved.info.piece_length,
             pieces: resolved.info.pieces,
             private: resolved.info.private,
             magnet_link,
             content_type: content_type.as_str(),
             peers: table_peers(&resolution.peers),
+        });
+        let kept = self.store(&row).await;
+        let stored = kept == Stored::Yes;
+        let number = match kept {
+            Stored::Refused => self.statistics.failed.add(1),
+            Stored::Yes | Stored::No => self.statistics.successful.add(1),
         };
-        let stored = self.store(&row).await;
-        let number = self.statistics.successful.add(1);
         let hash = hex(&infohash);
         let short = block::short(&hash);
         let log = self.console.wanted().metadata_log;
@@ -179,7 +230,12 @@ impl Run {
         }
         let notes = [
             format!(
-                "[MetadataManager] Metadata success #{number} for hash: {short}, size: {size} bytes"
+                "[MetadataManager] Metadata {} #{number} for hash: {short}, size: {size} bytes",
+                if kept == Stored::Refused {
+                    "refused by the database"
+                } else {
+                    "success"
+                },
             ),
             format!(
                 "[MetadataDownloader] Metadata received and request removed for: {short} \
@@ -200,46 +256,56 @@ impl Run {
             lines.extend(block);
         }
         self.console.lines(lines).await;
-        Settled::Received
+        match kept {
+            Stored::Refused => Settled::Refused,
+            Stored::Yes | Stored::No => Settled::Received,
+        }
     }
 
     /// Whether it is in the database.
-    async fn store(&self, row: &ReceivedRow) -> bool {
+    async fn store(&self, row: &Arc<ReceivedRow>) -> Stored {
         let Some(database) = &self.database else {
-            return false;
+            return Stored::No;
         };
         let stored = self
-            .in_time(database.tables.received(Box::new(row.clone())))
+            .in_time(database.tables.received(Arc::clone(row)))
             .await;
         match stored {
-            Ok(()) => true,
+            Ok(()) => Stored::Yes,
             Err(StoreError::Closed) => {
                 self.statistics.unstored.add(1);
-                false
+                Stored::No
             }
             Err(error) => {
-                self.could_not_store("MySQLConnection::storeTorrent", &row.infohash, &error)
-                    .await;
-                false
+                self.could_not_store(&row.infohash, &error).await;
+                Stored::Refused
             }
         }
     }
 
     /// Says that a row was not written, here and in the log of the database.
-    pub(super) async fn could_not_store(
+    pub(super) async fn could_not_store(&self, infohash: &Infohash, error: &StoreError) {
+        complain(format_args!("Error storing torrent: {error}"));
+        let message = error.to_string();
+        self.log("MySQLConnection::storeTorrent", message, Some(infohash))
+            .await;
+    }
+
+    /// Adds an error to the log of the database.
+    pub(super) async fn log(
         &self,
         function_name: &'static str,
-        infohash: &Infohash,
-        error: &StoreError,
+        error_message: String,
+        infohash: Option<&Infohash>,
     ) {
-        complain(format_args!("Error storing torrent: {error}"));
         if let Some(database) = &self.database {
             let row = LogRow {
                 function_name,
+                // The client library's number does not come through.
                 error_code: -1,
-                error_message: error.to_string(),
+                error_message,
                 severity: Severity::Error,
-                infohash: Some(hex(infohash)),
+                infohash: infohash.map(hex),
             };
             database.tables.log(row).await;
         }
@@ -259,7 +325,13 @@ impl Run {
             if failure.reason != Reason::Cancelled {
                 self.statistics.failed.add(1);
             }
-            return Settled::Untried;
+            if failure.reason == Reason::Internal {
+                self.ending.run_until_cancelled(sleep(REPAIR)).await;
+            }
+            return match failure.reason {
+                Reason::Blocked => Settled::Blocked,
+                _ => Settled::Untried,
+            };
         }
         let mut status = match self.database {
             None => "Not marked: test mode without database storage",
@@ -279,6 +351,9 @@ impl Run {
                 }
                 Ok(Err(why)) => {
                     complain(format_args!("Error marking torrent as timed out: {why}"));
+                    let infohash = Some(&resolution.infohash);
+                    self.log("MySQLConnection::markTorrentTimedOut", why, infohash)
+                        .await;
                     status = "Not marked: the database refused it";
                 }
                 Err(_) => status = "Not marked: the database was away at the end",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -12,7 +13,7 @@ use super::console::{Console, Wanted, complain};
 use super::database::{connect, open_store, tell_outages};
 use super::marks::Marks;
 use super::mode::{bootstrap, crawl, fetch};
-use super::normal::{Discovery, Pace};
+use super::normal::{self, Discovery, Pace};
 use super::run::{Database, Run};
 use super::settings::Settings;
 use super::signals::Signals;
@@ -23,6 +24,8 @@ use crate::store::{Holder, LegacyTables};
 
 /// How long rows are waited for after the end has begun.
 const LAST_ROWS: Duration = Duration::from_secs(5);
+/// How long the last claims may take to be given back.
+const LAST_MARKS: Duration = Duration::from_secs(2);
 /// How long the engine and the tables may take to end.
 const END: Duration = Duration::from_secs(8);
 
@@ -50,8 +53,8 @@ async fn ends_with_reader(console: Console, stop: CancellationToken) {
 }
 
 /// Gives rows up that are not stored a while after the end has begun.
-async fn give_up(stop: CancellationToken, given_up: CancellationToken) {
-    stop.cancelled().await;
+async fn give_up(ending: CancellationToken, given_up: CancellationToken) {
+    ending.cancelled().await;
     sleep(LAST_ROWS).await;
     given_up.cancel();
 }
@@ -72,10 +75,13 @@ async fn work(
         Some(login) => connect(login, console, stop).await,
         None => None,
     };
-    let database = tables.clone().map(|tables| Database {
-        marks: Marks::start(tables.clone(), holder.clone()),
-        tables,
-    });
+    let (database, marking) = match tables.clone() {
+        Some(tables) => {
+            let (marks, marking) = Marks::start(tables.clone(), holder.clone());
+            (Some(Database { tables, marks }), Some(marking))
+        }
+        None => (None, None),
+    };
     let outages = tables.as_ref().map(|tables| {
         let health = tables.health();
         AbortOnDropHandle::new(tokio::spawn(tell_outages(health)))
@@ -88,8 +94,12 @@ async fn work(
     let queries = u64::try_from(args.queries).ok();
     let mut options: Options = settings.engine;
     let fetches = args.metadata.is_some() || args.metadata_database;
-    // The crawl finds out when it is back.
-    options.waits_for_network = !fetches;
+    options.waits_for_network = true;
+    let sends_nothing = !fetches && queries == Some(0);
+    if sends_nothing {
+        options.dht = false;
+        options.libtorrent.dht = None;
+    }
     // Whoever asks for a hash wants it tried.
     options.cooldowns.off |= fetches;
     if fetches {
@@ -98,7 +108,7 @@ async fn work(
         options.trackers = true;
     }
     let (jobs, allow_local) = (options.jobs.max(1), options.allow_local_peers);
-    let given_up = CancellationToken::new();
+    let (ending, given_up) = (stop.child_token(), CancellationToken::new());
     let engine = Engine::start(options, store).map_err(|error| error.to_string())?;
     let run = Arc::new(Run {
         engine,
@@ -106,6 +116,7 @@ async fn work(
         console: console.clone(),
         statistics: Statistics::default(),
         stop: stop.clone(),
+        ending: ending.clone(),
         given_up: given_up.clone(),
         jobs,
         listen,
@@ -113,8 +124,7 @@ async fn work(
         marks: settings.marks,
         page: settings.page,
     });
-    let ending = give_up(stop.clone(), given_up);
-    let _ending = AbortOnDropHandle::new(tokio::spawn(ending));
+    let _ending = AbortOnDropHandle::new(tokio::spawn(give_up(ending, given_up)));
     console
         .lines(vec![
             lines::CHECKING_PORT.to_owned(),
@@ -135,10 +145,15 @@ async fn work(
         let dht = run.engine.dht();
         let discovery = dht.map(|dht| Discovery::start(&dht, pace));
         bootstrap(&run).await;
-        crawl(&run, discovery).await
+        if sends_nothing {
+            normal::nothing(&run, pace).await;
+            Ok(())
+        } else {
+            crawl(&run, discovery).await
+        }
     };
     drop(outages);
-    finish(run, tables).await;
+    finish(run, tables, marking).await;
     mode
 }
 
@@ -167,7 +182,7 @@ fn first_lines(args: &Args, settings: &Settings) -> Vec<String> {
 }
 
 /// The statistics, once, and the end.
-async fn finish(run: Arc<Run>, tables: Option<LegacyTables>) {
+async fn finish(run: Arc<Run>, tables: Option<LegacyTables>, marking: Option<JoinHandle<()>>) {
     let wanted = run.console.wanted();
     let prefix = if wanted.metadata_log {
         "[METADATA_LOG] "
@@ -188,6 +203,10 @@ async fn finish(run: Arc<Run>, tables: Option<LegacyTables>) {
     let engine = run.engine.clone();
     drop(run);
     let close = async {
+        // Otherwise the claims that it is about to give back would end by themselves.
+        if let Some(marking) = marking {
+            let _ = timeout(LAST_MARKS, marking).await;
+        }
         if let Some(tables) = tables {
             tables.close().await;
         }

@@ -37,7 +37,7 @@ async fn an_announced_torrent_is_stored_fetched_and_never_loses_its_metadata() {
             "SELECT CONCAT_WS('|', info_hash, name, source, metadata_received, timed_out) AS value \
              FROM discovered_torrents",
         );
-        assert_eq!(row, format!("{hash}|Some.Movie.2021.mkv|DHT_PEERS|1|0"));
+        assert_eq!(row, format!("{hash}|Some.Movie.2021.mkv|DHT_ANNOUNCE|1|0"));
     }
     let peers = home.rows(
         "SELECT CONCAT_WS('|', torrent_hash, peer_address, peer_port, source) AS value \

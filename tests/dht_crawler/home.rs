@@ -10,8 +10,8 @@ use std::time::Duration;
 use diesel::sql_types::{Nullable, Text};
 use diesel::{Connection as _, MysqlConnection, QueryableByName, RunQueryDsl as _, sql_query};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use crate::command::Run;
 use crate::databases::{Database, Kind, PASSWORD};
@@ -167,6 +167,8 @@ impl Home {
 pub(crate) struct Running {
     pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    errors: Lines<BufReader<ChildStderr>>,
+    complaints: String,
     pub(crate) seen: Vec<String>,
 }
 
@@ -174,9 +176,12 @@ impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let errors = BufReader::new(child.stderr.take().unwrap()).lines();
         Self {
             child,
             lines,
+            errors,
+            complaints: String::new(),
             seen: Vec::new(),
         }
     }
@@ -196,6 +201,22 @@ impl Running {
         line.unwrap_or_else(|_| panic!("no {part:?} came"))
     }
 
+    /// Reads on until a line on stderr contains this.
+    pub(crate) async fn complains(&mut self, part: &str) {
+        let found = async {
+            while let Some(line) = self.errors.next_line().await.unwrap() {
+                self.complaints.push_str(&line);
+                self.complaints.push('\n');
+                if line.contains(part) {
+                    return;
+                }
+            }
+            panic!("it ended without {part:?}: {}", self.complaints);
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("no {part:?} came"));
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().unwrap().to_string();
         let kill = std::process::Command::new("kill")
@@ -209,10 +230,11 @@ impl Running {
         while let Some(line) = self.lines.next_line().await.unwrap() {
             self.seen.push(line);
         }
-        let mut stderr = String::new();
-        let mut pipe = self.child.stderr.take().unwrap();
-        pipe.read_to_string(&mut stderr).await.unwrap();
+        while let Some(line) = self.errors.next_line().await.unwrap() {
+            self.complaints.push_str(&line);
+            self.complaints.push('\n');
+        }
         let status = self.child.wait().await.unwrap();
-        (status.code().unwrap_or(1000), self.seen, stderr)
+        (status.code().unwrap_or(1000), self.seen, self.complaints)
     }
 }

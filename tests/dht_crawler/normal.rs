@@ -73,7 +73,10 @@ async fn a_number_of_queries_ends_it_and_none_at_once() {
             .filter_map(|line| line.strip_prefix("- Total queries sent: "))
             .map(|number| number.parse::<u64>().unwrap())
             .sum();
-        assert!(sent >= queries.parse().unwrap(), "{run:#?}");
+        let asked: u64 = queries.parse().unwrap();
+        // What is in work when the number is reached still comes.
+        let most = if asked == 0 { 0 } else { asked + 200 };
+        assert!((asked..=most).contains(&sent), "{run:#?}");
         let verbose = args.contains(&"--verbose");
         assert_eq!(run.stdout.contains("=== CRAWLING COMPLETE ==="), verbose);
         let sequential = args.contains(&"--sequential");

@@ -77,7 +77,7 @@ async fn what_was_fetched_meanwhile_is_stored_when_it_is_back() {
     running.until("*** METADATA RECEIVED ***").await;
     way.cut();
     // So many were asked for that some are fetched meanwhile.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    running.complains("Error storing torrent: ").await;
     way.mend();
     let (code, lines, stderr) = running.end().await;
     assert_eq!(code, 0, "{stderr}\n{lines:#?}");
@@ -111,4 +111,8 @@ async fn the_end_does_not_wait_for_a_database_that_stays_away() {
     running.signal("-TERM");
     let (code, lines, stderr) = running.end().await;
     assert_eq!(code, 0, "{stderr}\n{lines:#?}");
+    assert!(
+        lines.contains(&"*** SHUTDOWN COMPLETE ***".to_owned()),
+        "{stderr}\n{lines:#?}"
+    );
 }

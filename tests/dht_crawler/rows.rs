@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::home::Home;
+use crate::home::{Home, Running};
 use crate::network::Network;
 use crate::swarm::TestTorrent;
 
@@ -85,6 +85,50 @@ async fn all_rows_are_paged_through_and_those_in_vain_are_marked() {
         "{run:#?}"
     );
     assert_eq!(home.rows(STATES), ["0|1|90", "1|0|60"]);
+}
+
+/// Far more rows than lookups at a time, so that most wait for their turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_may_be_noise_are_all_tried_within_the_usual_limits() {
+    let network = Network::start(124, 60).await;
+    let torrents = network.torrents(40).await;
+    let hashes: Vec<_> = torrents.iter().map(TestTorrent::hex).collect();
+    let home = Home::new(network.nodes());
+    home.configure(network.nodes(), "noise_timeout = \"5s\"");
+    with_tables(&home).await;
+    insert(&home, &hashes, 400, "DHT_ITEM");
+    let run = home.run(&["--metadata_database"]).await;
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:#?}");
+    assert!(
+        run.stdout
+            .contains("*** ALL DATABASE METADATA PROCESSED ***"),
+        "{run:#?}"
+    );
+    assert_eq!(home.rows(STATES), ["0|1|400", "1|0|40"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_away_for_a_while_marks_nothing() {
+    let network = Network::start(125, 60).await;
+    let torrents = network.torrents(120).await;
+    let hashes: Vec<_> = torrents.iter().map(TestTorrent::hex).collect();
+    let home = Home::new(network.nodes());
+    home.configure(network.nodes(), "jobs = 20");
+    with_tables(&home).await;
+    insert(&home, &hashes, 0, "DHT_ANNOUNCE");
+    let mut running = Running::start(home.command(&["--metadata_database"]));
+    running.until("Updated database record for hash: ").await;
+    network.dht.cut_off(true);
+    running.complains("The network seems to be away").await;
+    network.dht.cut_off(false);
+    let (code, lines, stderr) = running.end().await;
+    assert_eq!(code, 0, "{stderr} {lines:#?}");
+    assert!(stderr.contains("DHT nodes answer: it goes on"), "{stderr}");
+    assert!(
+        lines.contains(&"*** ALL DATABASE METADATA PROCESSED ***".to_owned()),
+        "{stderr} {lines:#?}"
+    );
+    assert_eq!(home.rows(STATES), ["1|0|120"], "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +231,7 @@ async fn what_was_in_work_when_it_was_stopped_is_fetched_by_the_next_run() {
     let home = Home::new(network.nodes());
     with_tables(&home).await;
     insert(&home, &hashes, 0, "DHT_ANNOUNCE");
-    let mut running = crate::home::Running::start(home.command(&["--metadata_database"]));
+    let mut running = Running::start(home.command(&["--metadata_database"]));
     running.until("*** METADATA RECEIVED ***").await;
     running.signal("-TERM");
     let (code, lines, _) = running.end().await;

@@ -245,6 +245,60 @@ async fn rows_in_other_forms_are_found_and_keep_their_form() {
 }
 
 #[tokio::test]
+async fn a_row_with_20_raw_characters_is_completed() {
+    let legacy = Legacy::new();
+    let tables = legacy.tables().await;
+    let text = "abcdefghij0123456789";
+    legacy.run(&format!(
+        "INSERT INTO discovered_torrents (info_hash) VALUES ('{text}')"
+    ));
+    let mut row = received(1, &FILES);
+    row.infohash = Infohash::V1(text.as_bytes().try_into().unwrap());
+    row.row_key = Some(text.to_owned());
+    tables.received(row).await.unwrap();
+    assert_eq!(
+        legacy.rows(
+            "discovered_torrents",
+            "info_hash num_files metadata_received",
+            "TRUE"
+        ),
+        [format!("{text} | 2 | 1")]
+    );
+    assert_eq!(
+        legacy.count("torrent_files", &format!("torrent_hash = '{text}'")),
+        2
+    );
+    tables.close().await;
+}
+
+#[tokio::test]
+async fn a_hash_that_is_announced_after_it_was_seen_is_an_announced_torrent() {
+    let legacy = Legacy::new();
+    let tables = legacy.tables().await;
+    for (number, source) in [(1, "DHT_PEERS"), (2, "DHT_SAMPLE"), (3, "MANUAL")] {
+        let seen = DiscoveredRow {
+            source,
+            ..discovered(number, &[])
+        };
+        tables.discovered(seen).await.unwrap();
+    }
+    tables.received(received(4, &FILES)).await.unwrap();
+    for number in 1..=4 {
+        tables.discovered(discovered(number, &[])).await.unwrap();
+    }
+    assert_eq!(
+        legacy.rows("discovered_torrents", "name source", "TRUE"),
+        [
+            "Announced Torrent | DHT_ANNOUNCE",
+            "Announced Torrent | DHT_ANNOUNCE",
+            "Unknown Torrent | MANUAL",
+            "a name | METADATA_ONLY",
+        ]
+    );
+    tables.close().await;
+}
+
+#[tokio::test]
 async fn hybrids_and_v2_stand_under_what_was_asked_for() {
     let legacy = Legacy::new();
     let tables = legacy.tables().await;

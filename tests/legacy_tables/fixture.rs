@@ -146,6 +146,7 @@ pub(crate) fn received(number: u32, files: &[(&str, u64)]) -> Box<ReceivedRow> {
             .iter()
             .map(|(path, size)| ((*path).to_owned(), *size))
             .collect(),
+        file_count: files.len(),
         piece_length: 16_384,
         pieces: 4,
         private: true,

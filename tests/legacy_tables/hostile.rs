@@ -6,6 +6,7 @@ use crate::fixture::{Legacy, peer, received};
 
 fn with_files(number: u32, files: Vec<(String, u64)>) -> Box<ReceivedRow> {
     let mut row = received(number, &[]);
+    row.file_count = files.len();
     row.files = files;
     row
 }

@@ -18,6 +18,7 @@ pub(super) struct Progress {
 struct State {
     findings: Findings,
     summary: Summary,
+    begun: bool,
     ended: bool,
 }
 
@@ -41,6 +42,18 @@ impl Progress {
         let (peers, version) = state.findings.since(*seen);
         *seen = version;
         (peers, state.ended)
+    }
+
+    /// It is its turn.
+    pub(super) fn begin(&self) {
+        lock(&self.state).begun = true;
+        self.tell();
+    }
+
+    /// Whether its turn has come.
+    pub(super) fn has_begun(&self) -> bool {
+        let state = lock(&self.state);
+        state.begun || state.ended
     }
 
     pub(super) fn summary(&self) -> Summary {

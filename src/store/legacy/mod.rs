@@ -110,7 +110,8 @@ impl LegacyTables {
 
     /// Metadata: completes the row or makes one, with its files and peers, in one transaction. It is no
     /// longer marked as timed out.
-    pub async fn received(&self, row: Box<ReceivedRow>) -> Result<(), StoreError> {
+    pub async fn received(&self, row: impl Into<Arc<ReceivedRow>>) -> Result<(), StoreError> {
+        let row = row.into();
         self.ask(move |worker| {
             worker
                 .attempt(|session| session.transaction(|session| torrents::received(session, &row)))
@@ -179,8 +180,9 @@ impl LegacyTables {
     /// Ends what is queued, gives back what was claimed, and disconnects. While the database is away, what
     /// waits is given up after 5 seconds.
     pub async fn close(self) {
-        let _ = self.commands.send(Command::Close).await;
+        // First, since the queue may be full of what waits for a database that is away.
         self.controls.closing.cancel();
+        let _ = self.commands.send(Command::Close).await;
         let thread = self
             .thread
             .lock()

@@ -29,6 +29,8 @@ pub struct ReceivedRow {
     pub size: u64,
     /// Path and bytes of each file.
     pub files: Vec<(String, u64)>,
+    /// How many files there are, where not all of them are named.
+    pub file_count: usize,
     /// Bytes of a piece.
     pub piece_length: u64,
     /// How many pieces.

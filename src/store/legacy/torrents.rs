@@ -18,6 +18,12 @@ use crate::torrent::Infohash;
 
 /// Hashes that are looked for at a time.
 const CHUNK: usize = 200;
+/// The most of a list of names or sizes, however much the column takes: all of it is in the table of files.
+const LIST_BYTES: usize = 1 << 20;
+/// What is set in a row whose hash was announced after it was seen in another way, and the condition.
+const ANNOUNCED: &str = "source = 'DHT_ANNOUNCE', name = 'Announced Torrent'";
+const NOT_ANNOUNCED: &str =
+    "metadata_received = 0 AND num_files < 1 AND source IN ('DHT_PEERS', 'DHT_SAMPLE')";
 /// A row that lacks its metadata in either way that the old program tells it.
 const INCOMPLETE: &str =
     "(metadata_received = 0 OR metadata_received IS NULL OR num_files < 1 OR num_files IS NULL)";
@@ -76,9 +82,12 @@ pub(super) fn discovered(session: &mut Session, rows: &[DiscoveredRow]) -> Query
     // In the order of the hashes, so that two processes lock the rows in the same order.
     let mut by_hash: BTreeMap<String, (&DiscoveredRow, Vec<&LegacyPeer>)> = BTreeMap::new();
     for row in rows {
-        let (_, peers) = by_hash
+        let (first, peers) = by_hash
             .entry(hex(&row.infohash))
             .or_insert_with(|| (row, Vec::new()));
+        if row.source == "DHT_ANNOUNCE" {
+            *first = row;
+        }
         peers.extend(&row.peers);
     }
     let infohashes: Vec<Infohash> = by_hash.values().map(|(row, _)| row.infohash).collect();
@@ -100,6 +109,23 @@ pub(super) fn discovered(session: &mut Session, rows: &[DiscoveredRow]) -> Query
         if session.execute(update.list(known))? < count {
             return Err(vanished());
         }
+    }
+    let announced: Vec<Value> = by_hash
+        .iter()
+        .filter(|(_, (row, _))| row.source == "DHT_ANNOUNCE")
+        .filter_map(|(hex, _)| stored.get(hex))
+        .flatten()
+        .cloned()
+        .map(Value::Text)
+        .collect();
+    let has = |column| table.has(column);
+    let can_tell = ["source", "name", "metadata_received", "num_files"]
+        .into_iter()
+        .all(has);
+    if can_tell && !announced.is_empty() {
+        let update = format!("UPDATE discovered_torrents SET {ANNOUNCED} WHERE {NOT_ANNOUNCED}");
+        let update = Statement::new(&update).sql(" AND info_hash IN ");
+        session.execute(update.list(announced))?;
     }
     let new: Vec<Vec<(&str, Value)>> = by_hash
         .iter()
@@ -196,11 +222,11 @@ pub(super) fn received(session: &mut Session, row: &ReceivedRow) -> QueryResult<
     let hex = hex(&row.infohash);
     let found = stored(session, &[row.infohash])?.remove(&hex);
     let found = found.unwrap_or_default();
-    let named = row
-        .row_key
-        .as_ref()
-        .filter(|key| found.contains(key))
-        .or_else(|| found.first());
+    let named = match &row.row_key {
+        // Any text that the hash was read out of, such as 20 raw characters.
+        Some(key) if found.contains(key) || is_stored(session, key)? => Some(key),
+        _ => found.first(),
+    };
     let key = named.unwrap_or(&hex);
     let Some(table) = session.tables.get(TORRENTS).cloned() else {
         return Err(no_table(session));
@@ -233,18 +259,26 @@ pub(super) fn received(session: &mut Session, row: &ReceivedRow) -> QueryResult<
     peers::seen(session, &seen)
 }
 
+/// Whether there is a row with this very text.
+fn is_stored(session: &mut Session, info_hash: &str) -> QueryResult<bool> {
+    let query = Statement::new("SELECT info_hash FROM discovered_torrents WHERE info_hash = ");
+    let rows = session.load::<Stored>(query.text(info_hash))?;
+    Ok(!rows.is_empty())
+}
+
 /// The columns that metadata tells of.
 fn told<'a>(table: &Table, row: &ReceivedRow) -> Vec<(&'a str, Value)> {
     let sizes = row.files.iter().map(|(_, size)| size.to_string());
     // The brackets have room too.
-    let sizes = joined(sizes, table.bytes("file_sizes").saturating_sub(2));
+    let room = |column| table.bytes(column).min(LIST_BYTES);
+    let sizes = joined(sizes, room("file_sizes").saturating_sub(2));
     let names = row.files.iter().map(|(path, _)| path.as_str());
-    let names = joined(names, table.bytes("file_names"));
+    let names = joined(names, room("file_names"));
     let count = |number: usize| Value::Number(i64::try_from(number).unwrap_or(i64::MAX));
     let mut values = vec![
         ("name", Value::text(&row.name)),
         ("size", Value::Number(clamped(row.size))),
-        ("num_files", count(row.files.len())),
+        ("num_files", count(row.file_count)),
         ("file_names", Value::Text(names)),
         ("file_sizes", Value::Text(format!("[{sizes}]"))),
         ("piece_length", Value::Number(clamped(row.piece_length))),
