@@ -56,7 +56,7 @@ pub struct LegacyRows {
     pub other_forms: u64,
     /// Of those, rows whose hash another row has in its usual form.
     pub duplicates: u64,
-    /// Provably dead: what [`delete_dead`] deletes.
+    /// Provably dead: what is deleted when that is asked for.
     pub dead: u64,
 }
 
