@@ -9,7 +9,8 @@ directory=$2
 shift 2
 trap '' HUP INT TERM
 idle=0
-while [ "$idle" -lt 4 ]; do
+# A server that was started again has a second watchdog: the first to see that nobody is left removes all.
+while [ "$idle" -lt 4 ] && [ -e "$users" ]; do
     sleep 5
     if flock -x -n "$users" true; then
         idle=$((idle + 1))
@@ -18,8 +19,10 @@ while [ "$idle" -lt 4 ]; do
     fi
 done
 # Whoever comes now waits for the lock, and then finds no servers.
-exec 9<"$users"
-flock -x 9
+if [ -e "$users" ]; then
+    exec 9<"$users"
+    flock -x 9
+fi
 rm -f "$directory/ready"
 kill -TERM "$@" 2>/dev/null
 for _ in 1 2 3 4 5 6 7 8 9 10; do
