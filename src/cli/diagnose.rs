@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::discovery::lookup::Summary;
 use crate::engine::{Diagnosis, Engine, Options, Wanted};
 use crate::store::{Store, StoreUrl};
-use crate::torrent::{PeerHint, is_tracker};
+use crate::torrent::PeerHint;
 use verdict::Verdict;
 
 /// Find out why a hash does not resolve: phase by phase, peer by peer, and what to do about it.
@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDR")]
     peer: Vec<PeerHint>,
     /// A tracker to ask: http, https or udp (repeatable)
-    #[arg(long, value_name = "URL", value_parser = tracker)]
+    #[arg(long, value_name = "URL", value_parser = input::tracker)]
     tracker: Vec<String>,
     /// Do not ask the DHT for peers
     #[arg(long, conflicts_with = "bootstrap")]
@@ -54,14 +54,6 @@ pub(super) struct Args {
     /// One JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn tracker(text: &str) -> Result<String, String> {
-    if is_tracker(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected the URL of an http, https or udp tracker".to_owned())
-    }
 }
 
 /// Runs the command.

@@ -8,7 +8,7 @@ use std::path::Path;
 use tokio::sync::mpsc;
 
 use crate::engine::Wanted;
-use crate::torrent::{Infohash, Magnet};
+use crate::torrent::{Infohash, Magnet, is_tracker};
 
 /// The longest line that is read; a magnet is refused above 64 KiB.
 const MAX_LINE: u64 = 64 * 1024 + 2;
@@ -216,6 +216,15 @@ pub(super) fn content(line: &str) -> &str {
 /// The hash of a magnet or an infohash.
 pub(super) fn infohash(text: &str) -> Result<Infohash, String> {
     wanted(text).map(|wanted| wanted.infohash)
+}
+
+/// The URL of a tracker as an argument.
+pub(super) fn tracker(text: &str) -> Result<String, String> {
+    if is_tracker(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the URL of an http, https or udp tracker".to_owned())
+    }
 }
 
 /// A hash as an argument, with what its magnet says besides.

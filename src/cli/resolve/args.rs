@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use crate::cli::engine::EngineArgs;
+use crate::cli::input;
 use crate::cli::output::Format;
 use crate::cli::store::StoreArgs;
 use crate::config::Config;
 use crate::engine::Options;
 use crate::proxy::Proxy;
-use crate::torrent::{PeerHint, is_tracker};
+use crate::torrent::PeerHint;
 
 /// Resolve magnets and infohashes into metadata.
 ///
@@ -33,7 +34,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "ADDR")]
     peer: Vec<PeerHint>,
     /// A tracker to ask for every hash: http, https or udp (repeatable)
-    #[arg(long, value_name = "URL", value_parser = tracker)]
+    #[arg(long, value_name = "URL", value_parser = input::tracker)]
     pub(super) tracker: Vec<String>,
     /// Do not ask the DHT for peers
     #[arg(long, conflicts_with = "bootstrap")]
@@ -77,13 +78,5 @@ impl Args {
                 ..config.engine_options(dht, proxy)
             },
         }
-    }
-}
-
-fn tracker(text: &str) -> Result<String, String> {
-    if is_tracker(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected the URL of an http, https or udp tracker".to_owned())
     }
 }
