@@ -3,15 +3,20 @@
 //! ```text
 //! cargo bench --bench store -- speed URL [ATTEMPTS [BEFORE]]
 //! cargo bench --bench store -- size  PATH [TORRENTS [FILES [PEERS]]]
+//! cargo bench --bench store -- search URL [TORRENTS [FILES]]
 //! ```
 //!
 //! `speed` writes attempts at random hashes and peers (100,000, unless told otherwise) into a store that
 //! already has as many as `BEFORE` (1,000,000). `size` fills a SQLite file with torrents (50,000) of as many
-//! files (30) and with as many peers for each (5), and then looks some up.
+//! files (30) and with as many peers for each (5), and then looks some up. `search` fills a store with as
+//! many torrents (1,000,000) of as many files (3), unless it has them, of words that are as common as those
+//! of a language (the word of rank n is n times rarer than the first), and looks for some of each kind.
 
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     clippy::indexing_slicing,
     reason = "a program for who works on the store"
 )]
@@ -22,7 +27,9 @@ use std::time::{Duration, Instant};
 use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection};
 use futures_util::{StreamExt as _, stream};
 use metafetch::history::Attempt;
-use metafetch::store::{Record, RecordResult, ResolvedTorrent, Store, StoreUrl};
+use metafetch::store::{
+    Record, RecordResult, ResolvedTorrent, Store, StoreUrl, TorrentQuery, TorrentSort,
+};
 use metafetch::torrent::{Arm, Infohash, PeerAddr, PeerSource, Phase, Reason, Way};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng as _};
@@ -73,7 +80,10 @@ async fn main() {
     match (what.as_str(), place) {
         ("speed", Some(url)) => speed(&url, number(100_000), number(1_000_000)).await,
         ("size", Some(path)) => size(&path, number(50_000), number(30), number(5)).await,
-        _ => eprintln!("say `speed URL` or `size PATH`; the head of benches/store.rs tells more"),
+        ("search", Some(url)) => search(&url, number(1_000_000), number(3)).await,
+        _ => eprintln!(
+            "say `speed URL`, `size PATH` or `search URL`; the head of benches/store.rs tells more"
+        ),
     }
 }
 
@@ -224,6 +234,144 @@ async fn size(path: &str, torrents: usize, files: usize, peers: usize) {
         "all but attempts",
         of(&|name| name != "metadata_request")
     );
+}
+
+/// Different words of the torrents of `search`.
+const VOCABULARY: u64 = 100_000;
+/// How often each kind of question is asked.
+const ASKED: usize = 100;
+
+/// A word, which is the rarer the higher its rank.
+fn word(random: &mut impl Rng) -> String {
+    let share: f64 = random.random();
+    let rank = (share * (VOCABULARY as f64).ln()).exp();
+    ranked(rank as u64)
+}
+
+fn ranked(rank: u64) -> String {
+    let mut word = String::new();
+    let mut rest = rank.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    while rest > 0 {
+        word.push(char::from(
+            b"bdfgklmnprstvz"[usize::try_from(rest % 14).unwrap()],
+        ));
+        word.push(char::from(
+            b"aeiou"[usize::try_from(rest / 14 % 5).unwrap()],
+        ));
+        rest /= 70;
+    }
+    word
+}
+
+/// Fills a store with torrents of such words, up to so many.
+async fn fill_with_words(store: &Store, torrents: usize, files: usize) {
+    let there = usize::try_from(store.counts().await.unwrap().torrents).unwrap();
+    let mut random = StdRng::seed_from_u64(there as u64);
+    let started = Instant::now();
+    let left = torrents.saturating_sub(there);
+    for chunk in 0..left.div_ceil(TOGETHER) {
+        let records: Vec<Record> = (0..TOGETHER)
+            .map(|number| {
+                let mut torrent = torrent(&mut random, files);
+                let mut text = || {
+                    let words: Vec<String> = (0..5).map(|_| word(&mut random)).collect();
+                    words.join(".")
+                };
+                torrent.name = text();
+                for file in &mut torrent.files {
+                    file.0 = format!("{}/{}.mkv", text(), text());
+                }
+                torrent.size = random.random_range(0..1 << 36);
+                Record {
+                    infohash: torrent.infohash,
+                    result: RecordResult::Resolved(Box::new(torrent)),
+                    attempts: Vec::new(),
+                    tracker_replies: Vec::new(),
+                    at_ms: i64::try_from(there + chunk * TOGETHER + number).unwrap(),
+                }
+            })
+            .collect();
+        write_all(store, records.into_iter()).await;
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    println!(
+        "{left} torrents in {elapsed:.1} s: {:.0} in a second",
+        left as f64 / elapsed
+    );
+}
+
+/// Makes up a question.
+type Question<'a> = &'a dyn Fn(&mut StdRng) -> TorrentQuery;
+
+async fn search(url: &str, torrents: usize, files: usize) {
+    let store = Store::open(&url.parse().unwrap()).unwrap();
+    fill_with_words(&store, torrents, files).await;
+    let mut random = StdRng::seed_from_u64(3);
+    let rare = |random: &mut StdRng| ranked(random.random_range(10_000..VOCABULARY));
+    let common = |random: &mut StdRng| ranked(random.random_range(1..20));
+    let sorted = |sort, text: String| TorrentQuery {
+        sort,
+        text,
+        ..TorrentQuery::default()
+    };
+    let text = |text: String| sorted(TorrentSort::Relevance, text);
+    let narrow = |query: TorrentQuery| TorrentQuery {
+        min_size: Some(1 << 30),
+        max_size: Some((1 << 30) + (1 << 26)),
+        ..query
+    };
+    let kinds: [(&str, Question<'_>); 10] = [
+        ("a rare word", &|random| text(rare(random))),
+        ("a common word", &|random| text(common(random))),
+        ("two common words", &|random| {
+            text(format!("{} {}", common(random), common(random)))
+        }),
+        ("a common and a rare word", &|random| {
+            text(format!("{} {}", common(random), rare(random)))
+        }),
+        ("the beginning of a word", &|random| {
+            text(format!("{:.4}*", rare(random)))
+        }),
+        ("a common word, one size of 1,000", &|random| {
+            narrow(text(common(random)))
+        }),
+        ("a common word, by size", &|random| {
+            sorted(TorrentSort::Size, common(random))
+        }),
+        ("the newest", &|_| text(String::new())),
+        ("the largest", &|_| sorted(TorrentSort::Size, String::new())),
+        ("by name, one size of 1,000", &|_| {
+            narrow(sorted(TorrentSort::Name, String::new()))
+        }),
+    ];
+    for (kind, query) in kinds {
+        let mut times = Vec::new();
+        let mut found = 0;
+        for _ in 0..ASKED {
+            let mut query = query(&mut random);
+            // The first page and the second.
+            for _ in 0..2 {
+                let asked = Instant::now();
+                let page = store.search(&query).await.unwrap();
+                times.push(asked.elapsed());
+                found += page.torrents.len();
+                query.after = page.next;
+                if query.after.is_none() {
+                    break;
+                }
+            }
+        }
+        times.sort_unstable();
+        println!(
+            "{kind:34} p50 {:>9.1?} p99 {:>9.1?} of {} pages, {:.0} torrents each",
+            times[times.len() / 2],
+            times[times.len() * 99 / 100],
+            times.len(),
+            found as f64 / times.len() as f64
+        );
+    }
+    println!("{} bytes in all", store.size().await.unwrap());
+    store.close().await;
 }
 
 #[derive(diesel::QueryableByName)]

@@ -74,7 +74,7 @@ struct Args {
     seed: u64,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum MixArg {
     Honest,
     Chatty,
@@ -83,6 +83,10 @@ enum MixArg {
     Half,
     Poisoned,
     PoisonedTenth,
+    /// Every misbehaviour, one peer in twenty serves, and each torrent has one that does.
+    Hostile,
+    /// Peers that accept, and never say anything.
+    Silent,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -238,6 +242,8 @@ impl Args {
             MixArg::Half => Mix::Half,
             MixArg::Poisoned => Mix::Poisoned,
             MixArg::PoisonedTenth => Mix::PoisonedTenth,
+            MixArg::Hostile => Mix::Hostile,
+            MixArg::Silent => Mix::Silent,
         }
     }
 }
@@ -249,12 +255,27 @@ fn torrents(args: &Args) -> Vec<(TestTorrent, Vec<usize>)> {
         KindArg::V2 => TestTorrent::v2,
         KindArg::Hybrid => TestTorrent::hybrid,
     };
+    let serves = |behaviour: &Behaviour| behaviour.expected().is_empty();
+    let behaviours = args.mix().behaviours(args.peers, args.seed);
+    let good: Vec<usize> = (0..args.peers)
+        .filter(|at| behaviours.get(*at).is_some_and(serves))
+        .collect();
     let mut random = Random::new(args.seed);
     let torrents = (0..args.torrents).map(|_| {
         let torrent = make(random.next(), args.metadata_size);
         let mut holders: Vec<usize> = (0..args.peers).collect();
         for at in 0..args.peers_per_torrent.min(args.peers) {
             holders.swap(at, at + random.below(args.peers - at));
+        }
+        if args.mix == MixArg::Hostile && !good.is_empty() {
+            // One that serves, anywhere among others that do not.
+            let one = good
+                .get(random.below(good.len()))
+                .copied()
+                .unwrap_or_default();
+            holders.retain(|at| !good.contains(at));
+            holders.truncate(args.peers_per_torrent.saturating_sub(1));
+            holders.insert(random.below(holders.len() + 1), one);
         }
         holders.truncate(args.peers_per_torrent);
         (torrent, holders)

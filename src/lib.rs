@@ -17,13 +17,16 @@
 //! | [`libtorrent`] | the libtorrent arm: the session behind a cxx bridge, and the DHT node | `torrent`, `wire`, `proxy`, what [`discovery::dht`] asks of its owner |
 //! | [`history`] | what is known of peers: facts, decay, score | `torrent` |
 //! | [`store`] | diesel: schema, one file per table, one batching writer | `torrent`, `history` |
+//! | [`telemetry`] | what can be measured: one table of metrics, in which all of the above and below count | nobody |
 //! | [`engine`] | the stations, and which arm goes first | all of the above |
 //! | [`config`] | what can be set, by a file, the environment and flags; the way to the engine's options | `engine`, `store`, `proxy` |
 //! | [`legacy`] | the drop-in for the older crawler `dht_crawler`: its flags, lines and modes | `engine`, `config` |
+//! | [`daemon`] | all of it as a service: sources, queue, HTTP API, metrics, dashboard | `engine`, `config`, `store` |
 //! | [`cli`] | one file per subcommand | `engine`, `config` |
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod direct;
 pub mod discovery;
 pub mod engine;
@@ -32,5 +35,6 @@ pub mod legacy;
 pub mod libtorrent;
 pub mod proxy;
 pub mod store;
+pub mod telemetry;
 pub mod torrent;
 pub mod wire;

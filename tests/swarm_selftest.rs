@@ -88,7 +88,8 @@ async fn fetch_within(
                     let block = &body[used..];
                     let at = i64::try_from(info.len() / wire::BLOCK).unwrap();
                     let full = wire::BLOCK.min(size - info.len());
-                    if dict.int("piece") != Some(at) || block.len() != full {
+                    let total = dict.int("total_size").and_then(|n| usize::try_from(n).ok());
+                    if dict.int("piece") != Some(at) || block.len() != full || total != Some(size) {
                         return Err("protocol_violation");
                     }
                     info.extend_from_slice(block);

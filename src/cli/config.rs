@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::listing::print;
 use super::{Exit, Stop, say};
-use crate::config::{CONFIG, Config, effective, markdown, template};
+use crate::config::{ApiToken, CONFIG, Config, Scope, effective, markdown, template};
 
 /// The configuration: a TOML file that `--config` names, and the environment.
 ///
@@ -39,6 +39,13 @@ enum What {
         #[arg(long, value_name = "FILE", env = CONFIG, hide_env_values = true)]
         config: Option<PathBuf>,
     },
+    /// Make a token for the HTTP API, on stdout; on stderr the line for the configuration, which holds only its
+    /// digest. The token is not kept anywhere, and can't be shown again
+    Token {
+        /// What it allows: `read` to read and to ask for hashes, `admin` all
+        #[arg(long, value_enum, default_value = "read")]
+        scope: Scope,
+    },
     /// Print the reference of all keys, as Markdown
     Reference,
 }
@@ -64,6 +71,13 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
             let (config, origins) =
                 Config::load_with_origins(config.as_deref()).map_err(|error| wrong(&error))?;
             print_text(&effective(&config, &origins))?;
+        }
+        What::Token { scope } => {
+            let (token, kept) = ApiToken::generate(scope);
+            say(format_args!(
+                "send it as `Authorization: Bearer TOKEN`; below [api] in the configuration: tokens = [\"{kept}\"]"
+            ));
+            print_text(&format!("{token}\n"))?;
         }
         What::Reference => print_text(&markdown())?,
     }

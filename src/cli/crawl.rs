@@ -5,30 +5,22 @@
 //! | `args` | the options |
 //! | `funnel` | what was counted, as a screen, a line and JSON |
 //! | `screen` | where that is shown |
-//! | `again` | hashes that failed, until they may be tried again |
-//! | `memory`, `dht_state` | what one run leaves to the next |
 //! | `retention` | what is deleted meanwhile |
 
-mod again;
 mod args;
-mod dht_state;
 mod funnel;
-mod memory;
 mod retention;
 mod screen;
 
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(super) use args::Args;
 
-use self::again::Again;
 use self::funnel::{Funnel, Now, Totals};
-use self::memory::Memory;
 use self::screen::Screen;
 use super::keep::Keep;
 use super::output::Format;
@@ -36,20 +28,17 @@ use super::session::Session;
 use super::signals::Signals;
 use super::{Exit, Stop, say, store};
 use crate::config::Config;
-use crate::discovery::crawl::{Crawl, CrawlCounters, CrawlOptions, NodeRecord};
+use crate::discovery::crawl::{Crawl, CrawlCounters, NodeRecord};
 use crate::discovery::dht::{Dht, Purpose};
+use crate::engine::crawling::{Acquaint, Again, FEW_NODES, Memory};
 use crate::engine::{BacklogState, Engine, Options, Origin, Resolution};
 use crate::libtorrent::DhtHealth;
 use crate::store::{SessionStatus, Store};
 use crate::torrent::Reason;
-use crate::wire::krpc::{NodeAddr, NodeId};
+use crate::wire::krpc::NodeId;
 
 /// Hashes that wait for each place of the engine: what waits is lost when the process ends.
 const WAITING_PER_JOB: usize = 4;
-/// A crawl that knows fewer nodes is given those of the routing table too.
-const FEW_NODES: usize = 200;
-/// Nodes from somewhere in the key space that lookups may start from, each second.
-const NODES_FOR_LOOKUPS: usize = 64;
 
 /// Runs the command; the exit code tells how it went.
 pub(super) async fn run(args: Args) -> Exit {
@@ -70,7 +59,12 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
     let store = url.as_ref().map(Store::open).transpose()?;
     let state = args.state.as_deref();
     let known = config.crawl.nodes;
-    let mut memory = Memory::open(store.clone(), url.as_ref(), state, known)?;
+    let mut memory = Memory::open(store.clone(), url.as_ref(), state, known).map_err(|error| {
+        Stop::new(
+            Exit::Failed,
+            format!("{error}; choose another --state, or none"),
+        )
+    })?;
     let session = Session::start("crawl", store.as_ref());
     let signals = Signals::new();
     let nodes = memory.nodes().await;
@@ -81,16 +75,7 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
     };
     let retention = args.retention;
     say_if_slower(&config);
-    let crawl_options = CrawlOptions {
-        rate: config.crawl.rate.into(),
-        nodes: usize::try_from(known).unwrap_or(usize::MAX),
-        allow_local: config.network.allow_local_peers,
-        node_interval: config.crawl.node_interval,
-        min_sample_interval: config.crawl.node_interval,
-        nodes_per_ip: config.crawl.nodes_per_ip.into(),
-        nodes_per_network: config.crawl.nodes_per_network.into(),
-        ..CrawlOptions::default()
-    };
+    let crawl_options = config.crawl_options();
     let (format, quiet, every) = (args.format, args.quiet, args.every);
     let mut dht = config.dht_node(memory.dht_state());
     dht.silence_is_told_elsewhere = true;
@@ -138,7 +123,7 @@ async fn start(args: Args) -> Result<(Run, Signals), Stop> {
         session,
         memory: Some(memory),
         again: Again::default(),
-        learning: None,
+        acquaint: Acquaint::default(),
         prune,
         nodes: Vec::new(),
         seconds,
@@ -204,8 +189,7 @@ struct Run {
     session: Session,
     memory: Option<Memory>,
     again: Again,
-    /// The nodes of the routing table, on their way.
-    learning: Option<JoinHandle<Vec<NodeAddr>>>,
+    acquaint: Acquaint,
     /// Deletes what is too old.
     prune: Option<AbortOnDropHandle<()>>,
     /// The nodes to remember, of a crawl that has ended.
@@ -354,33 +338,10 @@ impl Run {
         }
         if let Some(crawl) = &self.crawl {
             crawl.forget(self.again.due());
-            let somewhere = NodeId(rand::random());
-            self.engine
-                .add_dht_nodes(crawl.closest(&somewhere, NODES_FOR_LOOKUPS));
+            self.acquaint
+                .each_second(&self.engine, crawl, known_nodes)
+                .await;
         }
-        // A crawl that knows few nodes begins with those of the routing table.
-        if self.crawl.is_some() && known_nodes < FEW_NODES {
-            self.learn_nodes().await;
-        }
-    }
-
-    /// Takes in the nodes of the routing table once they have come, and asks for them again. A session that
-    /// hangs is not waited for.
-    async fn learn_nodes(&mut self) {
-        let learning = match self.learning.take() {
-            Some(learning) if learning.is_finished() => {
-                if let (Some(crawl), Ok(nodes)) = (&self.crawl, learning.await) {
-                    crawl.add_nodes(nodes);
-                }
-                None
-            }
-            learning => learning,
-        };
-        let ask = || {
-            let engine = self.engine.clone();
-            tokio::spawn(async move { engine.dht_live_nodes().await })
-        };
-        self.learning = Some(learning.unwrap_or_else(ask));
     }
 
     fn count_crawl(&mut self, counters: &CrawlCounters) {

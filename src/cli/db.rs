@@ -1,5 +1,6 @@
 //! `metafetch db`: care for the database. One file per subcommand.
 
+mod backup;
 mod check;
 mod clean_legacy;
 mod export;
@@ -20,7 +21,7 @@ use super::time::now_ms;
 use super::{Exit, say};
 use crate::store::{DataError, Database, StoreError, StoreUrl, Watch};
 
-/// Care for the database: schema, checks, retention, export and import.
+/// Care for the database: schema, checks, copies, retention, export and import.
 ///
 /// Other commands may go on working with it meanwhile. Exit codes: 0 done, 1 failed, 2 wrong usage or
 /// input, 3 damage was found, 130 interrupted.
@@ -41,6 +42,7 @@ enum Command {
     Migrate(migrate::Args),
     Check(check::Args),
     Prune(prune::Args),
+    Backup(backup::Args),
     Export(export::Args),
     Import(import::Args),
     ImportLegacy(import_legacy::Args),
@@ -138,6 +140,7 @@ fn execute(command: Command, work: &Work) -> Exit {
         Command::Migrate(args) => migrate::run(&args, work),
         Command::Check(args) => check::run(&args, work),
         Command::Prune(args) => prune::run(args, work),
+        Command::Backup(args) => backup::run(&args, work),
         Command::Export(args) => export::run(args, work),
         Command::Import(args) => import::run(&args, work),
         Command::ImportLegacy(args) => import_legacy::run(&args, work),

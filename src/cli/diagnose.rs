@@ -2,11 +2,9 @@
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | `verdict` | what it all comes to, in a sentence, and what to do |
-//! | `story` | the steps of each peer, as text and as JSON |
+//! | `story` | the steps of each peer, as text |
 
-mod story;
-mod verdict;
+pub(super) mod story;
 
 use std::fmt::Write as _;
 
@@ -17,10 +15,9 @@ use super::store::{self, StoreArgs};
 use super::{Exit, Stop, input, say, time};
 use crate::config::Config;
 use crate::discovery::lookup::Summary;
-use crate::engine::{Diagnosis, Engine, Options, Wanted};
+use crate::engine::{Diagnosis, Engine, Options, Verdict, Wanted};
 use crate::store::{Store, StoreUrl};
 use crate::torrent::PeerHint;
-use verdict::Verdict;
 
 /// Find out why a hash does not resolve: phase by phase, peer by peer, and what to do about it.
 ///
@@ -64,10 +61,10 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
     let mut wanted = args.wanted;
     wanted.peers.extend(args.peer);
     wanted.trackers.extend(args.tracker);
-    let dht = (!args.no_dht).then(|| config.dht_node(None));
+    let dht = (config.dht.enabled && !args.no_dht).then(|| config.dht_node(None));
     let options = Options {
         refetch: true,
-        trackers: !args.no_trackers,
+        trackers: config.engine.trackers && !args.no_trackers,
         ..config.engine_options(dht, proxy)
     };
     let engine = Engine::start(options, store)
@@ -100,7 +97,7 @@ fn open(config: &Config) -> Result<Option<Store>, Stop> {
 fn tell(diagnosis: &Diagnosis, json: bool) -> Result<Exit, Stop> {
     let verdict = Verdict::of(diagnosis);
     if json {
-        print_json(&[story::json(diagnosis, &verdict)])?;
+        print_json(&[diagnosis.json(&verdict)])?;
     } else {
         let rows = vec![
             vec!["hash".to_owned(), diagnosis.wanted.infohash.to_string()],

@@ -1,7 +1,7 @@
 //! What every command that fetches takes alike: how it reaches the network, and how the engine works.
 //! Each argument wins over the configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Stop;
@@ -11,6 +11,7 @@ use super::privacy::{self, PrivacyArgs};
 use crate::config::{Config, Cooldown, HostPort, positive_duration};
 use crate::engine::Strategy;
 use crate::proxy::Proxy;
+use crate::torrent::Encryption;
 
 /// How the network is reached.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +22,12 @@ pub(super) struct NetworkArgs {
     /// Take loopback and private addresses as peers and DHT nodes
     #[arg(long)]
     allow_local_peers: bool,
+    /// Whether connections to peers are encrypted (MSE/PE) [default: prefer]
+    #[arg(long, value_enum)]
+    encryption: Option<Encryption>,
+    /// Address of this host to connect to peers from, one of IPv4 or IPv6 or each (repeatable)
+    #[arg(long, value_name = "IP")]
+    bind: Vec<IpAddr>,
     /// Address to listen on; port 0 takes any [default: 0.0.0.0:0 and [::]:0] (repeatable)
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
@@ -36,6 +43,10 @@ impl NetworkArgs {
         if !self.listen.is_empty() {
             network.listen.clone_from(&self.listen);
         }
+        if !self.bind.is_empty() {
+            network.bind.clone_from(&self.bind);
+        }
+        network.encryption = self.encryption.unwrap_or(network.encryption);
         network.allow_local_peers |= self.allow_local_peers;
     }
 }
@@ -57,7 +68,7 @@ pub(super) struct EngineArgs {
     /// Hashes in work at a time
     #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u16).range(1..=4000))]
     jobs: u16,
-    /// The longest a try at one hash may take
+    /// The longest a try at one hash may take; each retry may take twice as long as the try before
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive_duration)]
     timeout: Duration,
     /// Try a hash that failed again, up to N times
@@ -129,6 +140,8 @@ mod tests {
             [network]
             listen = ["127.0.0.1:1"]
             bootstrap = ["127.0.0.1:2"]
+            encryption = "off"
+            bind = ["127.0.0.1"]
             allow_local_peers = true
             [engine]
             strategy = "race"
@@ -167,6 +180,7 @@ mod tests {
             "--dht-identities=1",
             "--listen=0.0.0.0:0",
             "--listen=[::]:0",
+            "--encryption=prefer",
         ];
         let mut without = other();
         without.network = crate::config::NetworkKeys::default();
@@ -198,6 +212,8 @@ mod tests {
                 "--retry=0",
                 "--dht-per-ip=0",
                 "--listen=127.0.0.1:9",
+                "--encryption=require",
+                "--bind=::1",
                 "--cooldown=growth=1m",
                 "--proxy=socks5://h:1",
             ],
@@ -208,6 +224,8 @@ mod tests {
         assert_eq!(config.engine.timeout, Duration::from_secs(4));
         assert_eq!((config.dht.per_ip, config.dht.packets), (0, 7));
         assert_eq!(config.network.listen, ["127.0.0.1:9".parse().unwrap()]);
+        assert_eq!(config.network.encryption, Encryption::Require);
+        assert_eq!(config.network.bind, ["::1".parse::<IpAddr>().unwrap()]);
         let cooldowns: Vec<_> = config
             .engine
             .cooldown

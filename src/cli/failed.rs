@@ -78,7 +78,7 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
             let filter = FailedFilter {
                 reason,
                 cooling_at_ms: (!all).then_some(now_ms),
-                failed_before_ms: None,
+                ..FailedFilter::default()
             };
             // One more tells whether there are more.
             let mut failed = store
@@ -116,8 +116,8 @@ pub(super) async fn run(args: Args) -> Result<Exit, Stop> {
         } => {
             let filter = FailedFilter {
                 reason,
-                cooling_at_ms: None,
                 failed_before_ms: older_than.map(time::before_now),
+                ..FailedFilter::default()
             };
             let removed = store.clear_failed(&filter).await?;
             say(format_args!("{removed} removed"));

@@ -2,16 +2,15 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use tokio::sync::mpsc;
 
 use crate::engine::Wanted;
-use crate::torrent::{Infohash, Magnet, is_tracker};
-
-/// The longest line that is read; a magnet is refused above 64 KiB.
-const MAX_LINE: u64 = 64 * 1024 + 2;
+use crate::engine::lines::parse;
+pub(super) use crate::engine::lines::{Lines, content, is_magnet};
+use crate::torrent::{Infohash, is_tracker};
 
 /// Where an item stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,69 +119,6 @@ fn read_lines(
     }
 }
 
-/// Reads lines of bounded length.
-pub(super) struct Lines<R> {
-    reader: R,
-    bytes: Vec<u8>,
-    number: u64,
-}
-
-/// A line, with its end.
-pub(super) struct Line<'a> {
-    /// Counted from 1.
-    pub(super) number: u64,
-    /// What it says, or what is wrong with it.
-    pub(super) text: Result<&'a str, &'static str>,
-}
-
-impl<R: BufRead> Lines<R> {
-    pub(super) fn new(reader: R) -> Self {
-        Self {
-            reader,
-            bytes: Vec::new(),
-            number: 0,
-        }
-    }
-
-    /// The next line; `None` at the end.
-    pub(super) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
-        self.bytes.clear();
-        let mut part = self.reader.by_ref().take(MAX_LINE);
-        if part.read_until(b'\n', &mut self.bytes)? == 0 {
-            return Ok(None);
-        }
-        self.number += 1;
-        let is_too_long = !self.bytes.ends_with(b"\n") && self.bytes.len() as u64 >= MAX_LINE;
-        let text = if is_too_long {
-            skip_line(&mut self.reader)?;
-            Err("the line is longer than 64 KiB")
-        } else {
-            std::str::from_utf8(&self.bytes).map_err(|_| "the line is no UTF-8 text")
-        };
-        Ok(Some(Line {
-            number: self.number,
-            text,
-        }))
-    }
-}
-
-/// Reads up to the end of the line without keeping it.
-fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let (used, ended) = {
-            let chunk = reader.fill_buf()?;
-            match chunk.iter().position(|&byte| byte == b'\n') {
-                Some(end) => (end + 1, true),
-                None => (chunk.len(), chunk.is_empty()),
-            }
-        };
-        reader.consume(used);
-        if ended {
-            return Ok(());
-        }
-    }
-}
-
 fn send(
     items: &mpsc::Sender<Item>,
     place: Place,
@@ -191,26 +127,6 @@ fn send(
     items
         .blocking_send(Item { place, wanted })
         .map_err(|_| Unwanted)
-}
-
-/// A line: a magnet or an infohash; nothing for blank lines and `#` comments.
-fn parse(text: &str) -> Result<Option<Wanted>, String> {
-    let text = content(text);
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if is_magnet(text) {
-        let magnet: Magnet = text.parse().map_err(|error| format!("{error}"))?;
-        return Ok(Some(magnet.into()));
-    }
-    let infohash: Infohash = text.parse().map_err(|error| format!("{error}"))?;
-    Ok(Some(infohash.into()))
-}
-
-/// What a line says: nothing where it is blank or a `#` comment.
-pub(super) fn content(line: &str) -> &str {
-    let text = line.trim_start_matches('\u{feff}').trim();
-    if text.starts_with('#') { "" } else { text }
 }
 
 /// The hash of a magnet or an infohash.
@@ -230,11 +146,6 @@ pub(super) fn tracker(text: &str) -> Result<String, String> {
 /// A hash as an argument, with what its magnet says besides.
 pub(super) fn wanted(text: &str) -> Result<Wanted, String> {
     parse(text)?.ok_or_else(|| "expected an infohash or a magnet".to_owned())
-}
-
-pub(super) fn is_magnet(text: &str) -> bool {
-    text.get(..7)
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:"))
 }
 
 /// Whether an argument was surely meant as a hash or a magnet, malformed or not.

@@ -7,6 +7,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::progress;
+use crate::telemetry::HASH;
 
 /// The target of the lines that `--explain` shows.
 const EXPLAIN: &str = "metafetch::explain";
@@ -27,7 +28,9 @@ pub(super) fn start(verbose: u8, explain: bool) {
     };
     let targets = Targets::new()
         .with_target("metafetch", level)
-        .with_target(EXPLAIN, explained);
+        .with_target(EXPLAIN, explained)
+        // A command that works on few hashes names them in its lines where it matters.
+        .with_target(HASH, if verbose > 1 { level } else { LevelFilter::OFF });
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Line)
         .with_target(false)

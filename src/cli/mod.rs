@@ -3,6 +3,7 @@
 mod block;
 mod config;
 mod crawl;
+mod daemon;
 mod db;
 mod dht;
 mod diagnose;
@@ -18,8 +19,10 @@ mod output;
 mod peers;
 mod privacy;
 mod progress;
+mod query;
 mod rate;
 mod resolve;
+mod search;
 mod session;
 mod signals;
 mod stats;
@@ -115,21 +118,27 @@ enum Command {
     Resolve(Box<resolve::Args>),
     /// Discover infohashes in the DHT, and resolve them.
     Crawl(Box<crawl::Args>),
+    /// Do all of it as a service, with an HTTP API.
+    Daemon(Box<daemon::Args>),
     /// Find out why a hash does not resolve: phase by phase, peer by peer.
     Diagnose(Box<diagnose::Args>),
+    /// Ask one peer or one DHT node one thing.
+    Query(query::Args),
     /// Check this host: ports, DHT, clock, limits, database.
     Doctor(doctor::Args),
     /// Show or forget hashes that cool down after a failure.
     Failed(failed::Args),
     /// Show or change the hashes that are never fetched.
     Block(block::Args),
+    /// Find torrents that were resolved.
+    Search(Box<search::Args>),
     /// Show what is known of peers.
     Peers(peers::Args),
     /// Show what all attempts add up to.
     Stats(stats::Args),
     /// Write, check and show the configuration.
     Config(config::Args),
-    /// Care for the database: schema, checks, retention, export and import.
+    /// Care for the database: schema, checks, copies, retention, export and import.
     Db(db::Args),
 }
 
@@ -143,7 +152,10 @@ pub fn main() -> ExitCode {
         Command::Diagnose(args) => args.engine.explain,
         _ => false,
     };
-    log::start(cli.verbose, explain);
+    // The service has a log of its own.
+    if !matches!(cli.command, Command::Daemon(_)) {
+        log::start(cli.verbose, explain);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -164,12 +176,15 @@ async fn run(command: Command) -> Exit {
     let done = match command {
         Command::Resolve(args) => return resolve::run(*args).await,
         Command::Crawl(args) => return crawl::run(*args).await,
+        Command::Daemon(args) => return daemon::run(*args).await,
         Command::Diagnose(args) => diagnose::run(*args).await,
+        Command::Query(args) => query::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => config::run(args),
         Command::Db(args) => return db::run(args).await,
         Command::Failed(args) => failed::run(args).await,
         Command::Block(args) => block::run(args).await,
+        Command::Search(args) => search::run(*args).await,
         Command::Peers(args) => peers::run(args).await,
         Command::Stats(args) => stats::run(args).await,
     };

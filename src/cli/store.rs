@@ -1,6 +1,6 @@
 //! `--store`: where results are kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::given::Given;
 use super::{Exit, Stop};
@@ -27,9 +27,21 @@ pub(super) struct StoreArgs {
 impl StoreArgs {
     /// The configuration, with this store.
     pub(super) fn config(&self) -> Result<Config, Stop> {
+        self.load(self.config.as_deref())
+    }
+
+    /// The same; where no file is named, this one is taken if it is there.
+    pub(super) fn config_or(&self, usual: &Path) -> Result<Config, Stop> {
+        match &self.config {
+            Some(path) => self.load(Some(path)),
+            None => self.load(usual.exists().then_some(usual)),
+        }
+    }
+
+    fn load(&self, path: Option<&Path>) -> Result<Config, Stop> {
         let usage = |error: String| Stop::new(Exit::Usage, error);
-        let mut config = Config::load_below_flags(self.config.as_deref())
-            .map_err(|error| usage(error.to_string()))?;
+        let mut config =
+            Config::load_below_flags(path).map_err(|error| usage(error.to_string()))?;
         if let Some(text) = &self.store {
             let place = StorePlace::parse(text);
             config.store.url = place.map_err(|error| usage(format!("--store: {error}")))?;

@@ -2,10 +2,16 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, Cooldown, DhtCrawlerKeys, DhtKeys, Secret, file_limit};
+use super::{
+    Config, Cooldown, DhtCrawlerKeys, DhtKeys, DirectKeys, LimitsKeys, NetworkKeys, Secret,
+    file_limit,
+};
+use crate::discovery::crawl::CrawlOptions;
 use crate::discovery::dht::DhtLimits;
 use crate::engine::Options;
 use crate::proxy::{Proxy, ProxyUrlError};
@@ -68,12 +74,28 @@ impl Config {
     #[must_use]
     pub fn session(&self, dht: Option<libtorrent::DhtSettings>) -> libtorrent::Settings {
         libtorrent::Settings {
-            listen: self.network.listen.clone(),
+            listen: self.network.listen_bound(),
             dht,
             allow_local_peers: self.network.allow_local_peers,
             pex: true,
             incoming: true,
             ..libtorrent::Settings::loopback()
+        }
+    }
+
+    /// How a crawl is to work.
+    #[must_use]
+    pub fn crawl_options(&self) -> CrawlOptions {
+        let crawl = &self.crawl;
+        CrawlOptions {
+            rate: crawl.rate.into(),
+            nodes: usize::try_from(crawl.nodes).unwrap_or(usize::MAX),
+            allow_local: self.network.allow_local_peers,
+            node_interval: crawl.node_interval,
+            min_sample_interval: crawl.node_interval,
+            nodes_per_ip: crawl.nodes_per_ip.into(),
+            nodes_per_network: crawl.nodes_per_network.into(),
+            ..CrawlOptions::default()
         }
     }
 
@@ -85,12 +107,19 @@ impl Config {
         dht: Option<libtorrent::DhtSettings>,
         proxy: Option<Proxy>,
     ) -> Options {
-        let connections = file_limit::connections();
+        let connections = self.limits.connections(file_limit::connections());
+        let of_direct = if self.engine.strategy.uses_libtorrent() {
+            connections / 2
+        } else {
+            connections - connections / 4
+        };
         let direct = direct::Settings {
-            max_connections: connections / 3,
+            limits: self.limits.of_direct(of_direct),
             proxy,
             anonymous: self.privacy.anonymous,
-            ..direct::Settings::default()
+            encryption: self.network.encryption,
+            bind: self.network.bind.clone(),
+            ..self.direct.settings()
         };
         let asks_dht = dht.is_some();
         let dht = dht.map(|node| libtorrent::DhtSettings {
@@ -104,8 +133,9 @@ impl Config {
             max_metadata_size: direct.max_metadata_size,
             connect_timeout: direct.connect_timeout,
             handshake_timeout: direct.handshake_timeout,
-            transfer_timeout: direct.transfer_timeout,
+            transfer_timeout: direct.block_timeout,
             connections_limit: u32::try_from(connections / 4).unwrap_or(u32::MAX),
+            connection_speed: self.limits.connection_speed(),
             anonymous: self.privacy.anonymous,
             ..self.session(dht)
         };
@@ -123,6 +153,7 @@ impl Config {
             dht_limits: self.dht.limits(),
             dht: asks_dht,
             trackers: false,
+            public_trackers: self.network.public_trackers(),
             scrape: self.engine.scrape,
             waits_for_network: false,
             allow_local_peers: self.network.allow_local_peers,
@@ -147,6 +178,78 @@ fn first_line(file: &Path) -> Result<String, LoginError> {
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(wrong("its first line is empty".to_owned())),
+    }
+}
+
+impl LimitsKeys {
+    /// Connections at a time where the limit of open files allows for `most`.
+    fn connections(&self, most: usize) -> usize {
+        match usize::try_from(self.connections) {
+            Ok(0) | Err(_) => most,
+            Ok(wanted) => wanted.min(most),
+        }
+    }
+
+    fn of_direct(&self, connections: usize) -> direct::Limits {
+        direct::Limits {
+            connections,
+            half_open: self.half_open.into(),
+            connects_per_second: NonZeroU32::new(self.connects_per_second),
+            per_ip: self.per_ip.into(),
+            per_network: self.per_network.into(),
+            memory: self.memory.0.into(),
+            ..direct::Limits::default()
+        }
+    }
+
+    /// libtorrent's limit, which does not count connections that begin with a fetch, is never raised by ours.
+    fn connection_speed(&self) -> u32 {
+        let usual = libtorrent::Settings::loopback().connection_speed;
+        NonZeroU32::new(self.connects_per_second).map_or(usual, |limit| limit.get().min(usual))
+    }
+}
+
+impl NetworkKeys {
+    /// The addresses to listen on: where `bind` names addresses, they stand for those that name none.
+    fn listen_bound(&self) -> Vec<SocketAddr> {
+        if self.bind.is_empty() {
+            return self.listen.clone();
+        }
+        let bound = |listen: &SocketAddr| {
+            if !listen.ip().is_unspecified() {
+                return Some(*listen);
+            }
+            let same_family = |ip: &&IpAddr| ip.is_ipv4() == listen.is_ipv4();
+            let ip = self.bind.iter().find(same_family)?;
+            Some(SocketAddr::new(*ip, listen.port()))
+        };
+        let listen: Vec<_> = self.listen.iter().filter_map(bound).collect();
+        if listen.is_empty() {
+            return self.bind.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        }
+        listen
+    }
+
+    fn public_trackers(&self) -> Vec<String> {
+        let urls = self.trackers.iter();
+        urls.map(|url| url.as_str().to_owned()).collect()
+    }
+}
+
+impl DirectKeys {
+    /// The deadlines of the direct arm.
+    fn settings(&self) -> direct::Settings {
+        direct::Settings {
+            connect_timeout: self.connect_timeout,
+            handshake_timeout: self.handshake_timeout,
+            extension_timeout: self.extension_timeout,
+            first_block_timeout: self.first_block_timeout,
+            block_timeout: self.block_timeout,
+            min_rate: self.min_rate.0,
+            attempt_timeout: self.attempt_timeout,
+            pex_timeout: self.pex_timeout,
+            ..direct::Settings::default()
+        }
     }
 }
 
@@ -191,6 +294,49 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_limits() {
         assert_eq!(DhtKeys::default().limits(), DhtLimits::default());
+    }
+
+    #[test]
+    fn the_limits_are_those_of_the_direct_arm() {
+        let keys = LimitsKeys::default();
+        assert_eq!(keys.of_direct(2000), direct::Limits::default());
+        assert_eq!(keys.connections(300), 300);
+        let few = LimitsKeys {
+            connections: 100,
+            connects_per_second: 0,
+            ..LimitsKeys::default()
+        };
+        assert_eq!((few.connections(300), few.connections(20)), (100, 20));
+        assert_eq!(few.of_direct(50).connects_per_second, None);
+    }
+
+    #[test]
+    fn the_deadlines_are_those_of_the_direct_arm() {
+        let keys = format!("{:?}", DirectKeys::default().settings());
+        assert_eq!(keys, format!("{:?}", direct::Settings::default()));
+    }
+
+    #[test]
+    fn what_listens_anywhere_listens_where_it_is_bound() {
+        let text = r#"
+            [network]
+            listen = ["0.0.0.0:5", "[::]:6", "127.0.0.1:7"]
+            bind = ["127.0.0.2"]
+        "#;
+        let mut config = Config::parse(text).unwrap();
+        let listen = |config: &Config| config.session(None).listen;
+        let expected = ["127.0.0.2:5", "127.0.0.1:7"].map(|addr| addr.parse().unwrap());
+        assert_eq!(listen(&config), expected);
+        config.network.listen = vec!["[::]:6".parse().unwrap()];
+        assert_eq!(listen(&config), ["127.0.0.2:0".parse().unwrap()]);
+        for wrong in [
+            r#"["127.0.0.1", "127.0.0.2"]"#,
+            r#"["0.0.0.0"]"#,
+            r#"["lo"]"#,
+        ] {
+            let text = format!("[network]\nbind = {wrong}");
+            assert!(Config::parse(&text).is_err(), "{wrong}");
+        }
     }
 
     #[test]

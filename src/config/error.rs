@@ -52,6 +52,12 @@ impl ConfigError {
         (!problems.is_empty()).then_some(Self(problems))
     }
 
+    /// Values that do not go together, or with this host.
+    pub(crate) fn together(what: impl Into<String>) -> Self {
+        let (place, what) = (Place::Together, what.into());
+        Self(vec![Problem { place, what }])
+    }
+
     /// What is wrong, in the order of the file; never empty.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {

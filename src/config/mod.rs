@@ -8,7 +8,9 @@
 //! | `keys` | every key with its meaning, type and default: the one list, which the reference, the template and the checks are made of |
 //! | `value` | how a value is read and written |
 //! | `file`, `environment` | where values come from |
+//! | `log` | which lines the log has, and where traces go |
 //! | `error` | what is wrong with them |
+//! | `token` | tokens of the HTTP API, by their digests |
 //! | `engine` | the way to [`engine::Options`](crate::engine::Options) |
 //! | `reference` | the keys as a template file, as documentation, and as they are in effect |
 
@@ -19,7 +21,9 @@ mod error;
 mod file;
 pub(crate) mod file_limit;
 mod keys;
+mod log;
 mod reference;
+mod token;
 mod value;
 
 use std::collections::BTreeMap;
@@ -32,10 +36,13 @@ pub(crate) use cooldown::reason;
 pub use engine::LoginError;
 pub use error::{ConfigError, Place, Problem};
 pub use keys::{
-    Config, CrawlKeys, DhtCrawlerKeys, DhtKeys, EngineKeys, NetworkKeys, PrivacyKeys, StoreKeys,
+    ApiKeys, Config, CrawlKeys, DaemonKeys, DhtCrawlerKeys, DhtKeys, DirectKeys, EngineKeys,
+    LimitsKeys, LogKeys, NetworkKeys, PrivacyKeys, SourcesKeys, StoreKeys, TelemetryKeys,
 };
-pub use reference::{effective, markdown, template};
-pub use value::{Bytes, HostPort, ProxyUrl, Secret, StorePlace};
+pub use log::{LogFilter, LogFormat, OtlpUrl};
+pub use reference::{Entry, effective, entries, markdown, template};
+pub use token::{ApiToken, Scope};
+pub use value::{Bytes, HostPort, Keep, ProxyUrl, Secret, Size, StorePlace, TrackerUrl};
 pub(crate) use value::{duration, positive_duration};
 
 /// The environment variable that names the file, where the command line names none.
@@ -91,6 +98,25 @@ impl Config {
         let mut layers = Layers::default();
         layers.add_text(Path::new("configuration"), text);
         layers.finish().map(|(config, _)| config)
+    }
+
+    /// Takes on what another configuration has of the keys that can change while the service runs. Those
+    /// (`section.key`) that changed, and those that differ and need a restart.
+    pub fn adopt(&mut self, other: &Self) -> (Vec<String>, Vec<String>) {
+        let (mut adopted, mut left) = (Vec::new(), Vec::new());
+        for key in keys::KEYS {
+            if key.is_same(self, other) {
+                continue;
+            }
+            let name = format!("{}.{}", key.section, key.name);
+            if key.reloads {
+                key.copy(other, self);
+                adopted.push(name);
+            } else {
+                left.push(name);
+            }
+        }
+        (adopted, left)
     }
 
     fn layered(

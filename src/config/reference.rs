@@ -56,7 +56,8 @@ Each value comes from the first of these that has it:
 
 A file has at most 1 MiB and must be UTF-8. A key that does not exist, and a value of another type or out of its range,
 is an error that names the line. Paths are taken from the directory that the program runs in. Times are numbers with
-units: `500ms`, `90s`, `1h30m`, `7d`. `--cooldown` adds to `engine.cooldown`; every other list is replaced.
+units: `500ms`, `90s`, `1h30m`, `7d`. The service, `metafetch daemon`, reads it all again when it gets SIGHUP: see
+docs/daemon.md. `--cooldown` adds to `engine.cooldown`; every other list is replaced.
 "
     );
     let config = Config::default();
@@ -74,6 +75,9 @@ units: `500ms`, `90s`, `1h30m`, `7d`. `--cooldown` adds to `engine.cooldown`; ev
             );
             if let Some(flag) = key.flag {
                 let _ = writeln!(text, "- flag: `{flag}`");
+            }
+            if key.reloads {
+                let _ = writeln!(text, "- the service takes a new value on at a reload");
             }
             let _ = write!(text, "- variable: `{}`", key.variable());
             match key.also {
@@ -105,6 +109,39 @@ pub fn effective(config: &Config, origins: &Origins) -> String {
         }
     }
     text
+}
+
+/// A key, with its value as it is in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its section.
+    pub section: &'static str,
+    /// Its name.
+    pub key: &'static str,
+    /// What it means.
+    pub meaning: String,
+    /// Which values it takes.
+    pub expected: &'static str,
+    /// Its value as a file has it, without any password; `None` where none is set.
+    pub value: Option<String>,
+    /// Its default.
+    pub default: Option<String>,
+}
+
+/// Every key with its value, in the order of the file.
+#[must_use]
+pub fn entries(config: &Config) -> Vec<Entry> {
+    let defaults = Config::default();
+    let keys = KEYS.iter();
+    keys.map(|key| Entry {
+        section: key.section,
+        key: key.name,
+        meaning: joined(key.meaning),
+        expected: key.expected,
+        value: key.value(config),
+        default: key.value(&defaults),
+    })
+    .collect()
 }
 
 fn keys_of(section: &str) -> impl Iterator<Item = &'static Key> {

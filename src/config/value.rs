@@ -1,7 +1,7 @@
 //! How values are read from a file or a variable, and written.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::error::shown;
 use crate::engine::Strategy;
 use crate::proxy::{Proxy, ProxyUrlError};
 use crate::store::StoreUrl;
-use crate::torrent::PeerHint;
+use crate::torrent::{Encryption, PeerHint, is_tracker};
 
 /// A value as it is given.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub(super) enum Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    fn text(self) -> Option<&'a str> {
+    pub(super) fn text(self) -> Option<&'a str> {
         match self {
             Self::Toml(value) => value.as_str(),
             Self::Word(word) => Some(word),
@@ -187,17 +187,34 @@ impl Setting for SocketAddr {
     }
 }
 
-impl Setting for Strategy {
+impl Setting for IpAddr {
     fn read(given: Given<'_>) -> Result<Self, String> {
         let text = given.text().ok_or_else(otherwise)?;
-        Self::from_str(text, false).map_err(|_| otherwise())
+        text.parse().map_err(|_| otherwise())
     }
 
     fn write(&self) -> Option<String> {
-        self.to_possible_value()
-            .map(|value| quoted(value.get_name()))
+        Some(quoted(&self.to_string()))
     }
 }
+
+macro_rules! words {
+    ($($type:ty),*) => {$(
+        impl Setting for $type {
+            fn read(given: Given<'_>) -> Result<Self, String> {
+                let text = given.text().ok_or_else(otherwise)?;
+                Self::from_str(text, false).map_err(|_| otherwise())
+            }
+
+            fn write(&self) -> Option<String> {
+                self.to_possible_value()
+                    .map(|value| quoted(value.get_name()))
+            }
+        }
+    )*};
+}
+
+words!(Strategy, Encryption);
 
 impl Setting for Cooldown {
     fn read(given: Given<'_>) -> Result<Self, String> {
@@ -271,6 +288,50 @@ impl Setting for Bytes {
     }
 }
 
+/// A number of bytes of something large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl Setting for Size {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        match (given.whole(), given.text()) {
+            (Some(bytes), _) => bytes.try_into().map(Self).map_err(|_| otherwise()),
+            (None, Some(text)) => text
+                .parse::<bytesize::ByteSize>()
+                .map(|size| Self(size.as_u64()))
+                .map_err(|_| otherwise()),
+            (None, None) => Err(otherwise()),
+        }
+    }
+
+    fn write(&self) -> Option<String> {
+        match i64::try_from(self.0) {
+            Ok(bytes) => Some(bytes.to_string()),
+            Err(_) => Some(quoted(&self.0.to_string())),
+        }
+    }
+}
+
+/// How long something is kept; `None` for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep(pub Option<Duration>);
+
+impl Setting for Keep {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        match given.text().ok_or_else(otherwise)? {
+            "never" => Ok(Self(None)),
+            text => duration(text).map(|time| Self(Some(time))),
+        }
+    }
+
+    fn write(&self) -> Option<String> {
+        match self.0 {
+            None => Some(quoted("never")),
+            Some(time) => time.write(),
+        }
+    }
+}
+
 /// A host name or address and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort(String);
@@ -296,6 +357,32 @@ impl HostPort {
 impl Setting for HostPort {
     fn read(given: Given<'_>) -> Result<Self, String> {
         Self::parse(given.text().ok_or_else(otherwise)?)
+    }
+
+    fn write(&self) -> Option<String> {
+        self.0.write()
+    }
+}
+
+/// The announce URL of a tracker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackerUrl(String);
+
+impl TrackerUrl {
+    /// The URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Setting for TrackerUrl {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        let text = given.text().ok_or_else(otherwise)?;
+        if !is_tracker(text) {
+            return Err("a tracker's URL begins with udp://, http:// or https://".to_owned());
+        }
+        Ok(Self(text.to_owned()))
     }
 
     fn write(&self) -> Option<String> {

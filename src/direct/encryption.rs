@@ -2,39 +2,12 @@
 
 use std::io::{self, ErrorKind};
 
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::stream::PeerStream;
 use crate::wire::mse::{Initiator, MseError, Progress};
-
-/// Whether connections are encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Encryption {
-    /// Where a peer does not answer in the clear, or is known to want it.
-    #[default]
-    Prefer,
-    /// Always, and the whole stream.
-    Require,
-    /// Never.
-    Off,
-}
-
-impl Encryption {
-    /// What is tried with a peer, in this order: whether it is encrypted. `first` is what it wants, as
-    /// far as known.
-    pub(super) fn tries(self, first: bool) -> &'static [bool] {
-        match (self, first) {
-            (Self::Off, _) => &[false],
-            (Self::Require, _) => &[true],
-            (Self::Prefer, false) => &[false, true],
-            (Self::Prefer, true) => &[true, false],
-        }
-    }
-}
 
 /// Why keys were not exchanged.
 #[derive(Debug)]

@@ -5,49 +5,50 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::encryption::{Encryption, KeyFailure, exchange_keys};
+use super::encryption::{KeyFailure, exchange_keys};
 use super::exchange::{Exchange, violation};
 use super::stream::PeerStream;
-use super::{Attempt, Event, HandshakeSeen, Progress, Request, Settings, dial};
-use crate::torrent::{Failure, Infohash, Phase, Reason};
+use super::talk::Conversation;
+use super::{Attempt, Direct, Event, HandshakeSeen, Progress, Request, Swarm, dial};
+use crate::torrent::{Encryption, Failure, Infohash, Phase, Reason};
 use crate::wire::handshake::{Handshake, PeerId};
-use crate::wire::message::FrameDecoder;
-
-/// A `ut_metadata` block and its dictionary fit twice; extension handshakes are smaller.
-const MAX_MESSAGE: usize = 32 * 1024;
-/// How long a peer that rejected everything is left alone.
-const REJECT_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn fetch(
-    settings: &Settings,
+    arm: &Direct,
     infohash: &Infohash,
     request: Request,
+    swarm: &Swarm,
     progress: &Progress,
 ) -> Attempt {
     let start = Instant::now();
     let mut attempt = Attempt {
         peer: request.peer,
         result: Ok(Vec::new()),
-        encrypted: false,
+        encrypted: arm.settings.encryption.first(request.encrypted),
         client: None,
         metadata_size: None,
         connect_time: None,
         elapsed: Duration::ZERO,
     };
-    attempt.result = run(settings, infohash, request, progress, &mut attempt).await;
+    let limit = arm.settings.attempt_timeout;
+    let run = run(arm, infohash, request, swarm, progress, &mut attempt);
+    let result = tokio::time::timeout(limit, run).await;
+    attempt.result = result.unwrap_or_else(|_| Err(out_of_time(progress.phase(), limit)));
     attempt.connect_time = progress.connect_time();
     attempt.elapsed = start.elapsed();
     attempt
 }
 
 async fn run(
-    settings: &Settings,
+    arm: &Direct,
     infohash: &Infohash,
     request: Request,
+    swarm: &Swarm,
     progress: &Progress,
     attempt: &mut Attempt,
 ) -> Result<Vec<u8>, Failure> {
-    let (mut stream, theirs) = greet(settings, infohash, request, progress, attempt).await?;
+    let settings = &*arm.settings;
+    let (stream, theirs) = greet(arm, infohash, request, progress, attempt).await?;
     attempt.client = theirs.peer_id.client();
     if !theirs.supports_extensions() {
         return Err(Failure::new(
@@ -57,29 +58,44 @@ async fn run(
         ));
     }
 
-    let mut exchange = Exchange::new(settings, progress.clone());
-    let end = converse(&mut stream, settings, &mut exchange, progress).await;
+    let port = arm.listen_port();
+    let mut exchange = Exchange::new(
+        settings,
+        attempt.peer,
+        port,
+        swarm.clone(),
+        arm.gates.clone(),
+        progress.clone(),
+    );
+    let mut talk = Conversation::new(stream, arm, progress);
+    let end = loop {
+        if let Err(failure) = talk.until_complete(&mut exchange).await {
+            break Err(failure);
+        }
+        progress.enter(Phase::Verify);
+        let bytes = exchange.take_complete().unwrap_or_default();
+        if infohash.matches(&bytes) {
+            exchange.is_right();
+            break Ok(bytes);
+        }
+        let detail = format!("the {} bytes it served are not this torrent's", bytes.len());
+        if exchange.is_wrong(bytes) {
+            break Err(Failure::new(Reason::HashMismatch, Phase::Verify, detail));
+        }
+        progress.note(|| Event::WrongMixture);
+        progress.enter(Phase::Transfer);
+    };
     attempt.metadata_size = exchange.metadata_size;
     if exchange.client.is_some() {
         attempt.client = exchange.client.take();
     }
-    end?;
-
-    progress.enter(Phase::Verify);
-    let bytes = exchange.into_bytes().unwrap_or_default();
-    if infohash.matches(&bytes) {
-        Ok(bytes)
-    } else {
-        Err(Failure::new(
-            Reason::HashMismatch,
-            Phase::Verify,
-            format!("the {} bytes it served are not this torrent's", bytes.len()),
-        ))
+    if let Err(failure) = &end
+        && matches!(failure.reason, Reason::NoUtMetadata | Reason::Rejected)
+    {
+        talk.until_peers_named(&mut exchange).await;
     }
+    end
 }
-
-/// After so long without a word from a peer that has requests of ours, it is sent a keep-alive.
-const NUDGE: Duration = Duration::from_secs(1);
 
 /// How a handshake failed: with or without a byte from the peer.
 enum HandshakeEnd {
@@ -91,33 +107,41 @@ enum HandshakeEnd {
 /// Connects and exchanges handshakes, in the clear or encrypted, and where the peer does not answer
 /// the one, the other.
 async fn greet(
-    settings: &Settings,
+    arm: &Direct,
     infohash: &Infohash,
     request: Request,
     progress: &Progress,
     attempt: &mut Attempt,
 ) -> Result<(PeerStream, Handshake), Failure> {
+    let settings = &*arm.settings;
     let peer_id = if settings.anonymous {
         PeerId::anonymous()
     } else {
         PeerId::random()
     };
     let ours = Handshake::new(infohash.wire_id(), peer_id);
+    let ours = match infohash.v2() {
+        Some(_) => ours.with_v2(),
+        None => ours,
+    };
     let mut limit = settings.handshake_timeout;
     let mut silent: Option<Failure> = None;
     for &encrypted in settings.encryption.tries(request.encrypted) {
+        let dialling = arm.gates.dial().await;
         if silent.is_none() {
             progress.enter(Phase::Connect);
         }
         progress.note(|| Event::Dialling { encrypted });
-        let start = Instant::now();
         let proxy = settings.proxy.as_ref();
-        let stream = match dial::dial(proxy, attempt.peer, request.connect_timeout).await {
-            Ok(stream) => stream,
-            // That it takes no second connection says less than how it took the first one.
-            Err(failure) => return Err(silent.unwrap_or(failure)),
-        };
-        progress.connected(start.elapsed());
+        let limit_of_tcp = request.connect_timeout;
+        let (stream, took) =
+            match dial::dial(proxy, &settings.bind, attempt.peer, limit_of_tcp).await {
+                Ok(connected) => connected,
+                // That it takes no second connection says less than how it took the first one.
+                Err(failure) => return Err(silent.unwrap_or(failure)),
+            };
+        drop(dialling);
+        progress.connected(took);
         progress.note(|| Event::Connected);
         progress.enter(Phase::Handshake);
         attempt.encrypted = encrypted;
@@ -137,8 +161,9 @@ async fn greet(
                 progress.note(|| Event::Handshake(HandshakeSeen::new(&theirs)));
                 return Ok((stream, theirs));
             }
-            Err(HandshakeEnd::Failed(failure)) => return Err(failure),
+            Err(HandshakeEnd::Failed(failure)) => return Err(with_limit(failure, limit)),
             Err(HandshakeEnd::Silent(failure)) => {
+                let failure = with_limit(failure, limit);
                 progress.note(|| Event::Unanswered {
                     why: failure.detail.clone(),
                 });
@@ -150,7 +175,7 @@ async fn greet(
             }
         }
     }
-    attempt.encrypted = settings.encryption.tries(request.encrypted).first() == Some(&true);
+    attempt.encrypted = settings.encryption.first(request.encrypted);
     Err(silent.unwrap_or_else(|| Failure::new(Reason::Internal, Phase::Handshake, "not tried")))
 }
 
@@ -242,8 +267,16 @@ fn no_handshake(filled: usize) -> Failure {
     Failure::new(
         Reason::HandshakeTimeout,
         Phase::Handshake,
-        format!("it accepted the connection and sent {filled} of 68 bytes in time"),
+        format!("it accepted the connection and sent {filled} of 68 bytes"),
     )
+}
+
+/// Says how long was waited for the handshake.
+fn with_limit(mut failure: Failure, limit: Duration) -> Failure {
+    if failure.reason == Reason::HandshakeTimeout {
+        failure.detail = format!("{}, within {limit:?}", failure.detail);
+    }
+    failure
 }
 
 /// Checks the peer's handshake: this torrent, and not ourselves.
@@ -273,69 +306,7 @@ fn check(
     Ok(theirs)
 }
 
-/// Talks until the dictionary is complete.
-async fn converse(
-    stream: &mut PeerStream,
-    settings: &Settings,
-    exchange: &mut Exchange,
-    progress: &Progress,
-) -> Result<(), Failure> {
-    let mut decoder = FrameDecoder::new(MAX_MESSAGE);
-    let mut phase = exchange.phase();
-    let mut blocks = 0;
-    let mut deadline = Instant::now() + settings.handshake_timeout;
-    let mut resume_at = None;
-    progress.enter(phase);
-    loop {
-        if !exchange.out.is_empty() {
-            let sent = timeout_at(deadline, stream.write_all(&exchange.out)).await;
-            sent.map_err(|_| too_slow(exchange))?
-                .map_err(|error| hung_up(&error, phase))?;
-            exchange.out.clear();
-        }
-        let nudge_at = || (phase == Phase::Transfer).then(|| Instant::now() + NUDGE);
-        let pause = resume_at.or_else(nudge_at).unwrap_or(deadline);
-        let wake = pause.min(deadline);
-        match timeout_at(wake, stream.read(decoder.spare_mut())).await {
-            Ok(Ok(0)) => {
-                return Err(hung_up(&std::io::ErrorKind::UnexpectedEof.into(), phase));
-            }
-            Ok(Ok(read)) => decoder.advance(read),
-            Ok(Err(error)) => return Err(hung_up(&error, phase)),
-            Err(_) if resume_at.is_some_and(|at| at < deadline) => {
-                resume_at = None;
-                exchange.resume();
-                continue;
-            }
-            Err(_) if wake < deadline => {
-                exchange.nudge();
-                continue;
-            }
-            Err(_) => return Err(too_slow(exchange)),
-        }
-        while let Some(message) = decoder
-            .next()
-            .map_err(|error| violation(phase, error.to_string()))?
-        {
-            exchange.on_message(&message)?;
-            if exchange.is_complete() {
-                return Ok(());
-            }
-        }
-        if exchange.paused && resume_at.is_none() {
-            resume_at = Some(Instant::now() + REJECT_PAUSE);
-        }
-        // Only a step forward earns more time: chatter and rejects do not.
-        if exchange.phase() != phase || exchange.count().0 != blocks {
-            phase = exchange.phase();
-            blocks = exchange.count().0;
-            deadline = Instant::now() + settings.transfer_timeout;
-            progress.enter(phase);
-        }
-    }
-}
-
-fn hung_up(error: &std::io::Error, phase: Phase) -> Failure {
+pub(super) fn hung_up(error: &std::io::Error, phase: Phase) -> Failure {
     let mut failure = dial::failure(error, phase);
     if failure.reason == Reason::Closed {
         failure.detail = "it closed the connection".into();
@@ -343,18 +314,13 @@ fn hung_up(error: &std::io::Error, phase: Phase) -> Failure {
     failure
 }
 
-fn too_slow(exchange: &Exchange) -> Failure {
-    let phase = exchange.phase();
-    match phase {
-        Phase::Transfer => {
-            let (here, all) = exchange.count();
-            let detail = format!("{here} of {all} blocks came, then no further one in time");
-            Failure::new(Reason::TransferTimeout, phase, detail)
-        }
-        _ => Failure::new(
-            Reason::HandshakeTimeout,
-            phase,
-            "its extension handshake did not come in time",
-        ),
-    }
+/// The failure of an attempt that took too long as a whole.
+fn out_of_time(phase: Phase, limit: Duration) -> Failure {
+    let reason = match phase {
+        Phase::Lookup | Phase::Connect => Reason::ConnectTimeout,
+        Phase::Handshake | Phase::Extension => Reason::HandshakeTimeout,
+        Phase::Transfer | Phase::Verify => Reason::TransferTimeout,
+    };
+    let detail = format!("the attempt was not over within {limit:?}");
+    Failure::new(reason, phase, detail)
 }

@@ -5,44 +5,66 @@
 //! each way to fail its own [`Reason`](crate::torrent::Reason). Choking does not gate
 //! `ut_metadata`, so an attempt never waits for an unchoke.
 
+mod clock;
 mod dial;
 mod encryption;
 mod exchange;
 mod fetch;
+mod limits;
 mod pieces;
+mod pool;
 mod stream;
+mod swarm;
+mod talk;
 mod trace;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
-pub use self::encryption::Encryption;
+use self::clock::Clock;
+pub use self::clock::PeerState;
+use self::limits::Gates;
+pub use self::limits::{Limits, Slot};
+pub use self::swarm::{Named, Swarm};
 use self::trace::Trace;
 pub use self::trace::{Event, ExtensionsSeen, HandshakeSeen, Step};
 use crate::proxy::Proxy;
-use crate::torrent::{Failure, Infohash, PeerAddr, Phase};
+use crate::torrent::{Encryption, Failure, Infohash, PeerAddr, Phase};
 
-/// How peers are reached and what they are told, how long each phase of an attempt may take, and how
-/// much memory it may use.
+/// How peers are reached and what they are told, how long each phase of an attempt may take, and what may
+/// be open at a time.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Until TCP is connected: the longest that a caller of [`Direct::fetch`] may ask for.
     pub connect_timeout: Duration,
-    /// Until the peer's handshake is here, and again until its extension handshake is.
+    /// Until the peer's handshake is here.
     pub handshake_timeout: Duration,
-    /// Until the next metadata block is here. With blocks of 16 KiB this is also the slowest rate
-    /// that is waited for.
-    pub transfer_timeout: Duration,
+    /// From there until its extension handshake is here.
+    pub extension_timeout: Duration,
+    /// From there until the first metadata block is here.
+    pub first_block_timeout: Duration,
+    /// From one metadata block to the next.
+    pub block_timeout: Duration,
+    /// The fewest bytes of metadata a second, from the first request on: it is looked at once
+    /// `first_block_timeout` is over. 0 for none.
+    pub min_rate: u32,
+    /// All of it, from the first packet to the last.
+    pub attempt_timeout: Duration,
+    /// How long a peer that has no metadata to give may take to name other peers (BEP 11).
+    pub pex_timeout: Duration,
     /// The largest info dictionary that is accepted, in bytes.
     pub max_metadata_size: u32,
-    /// How many connections may be open at a time.
-    pub max_connections: usize,
+    /// What may be open at a time.
+    pub limits: Limits,
     /// Whether connections are encrypted.
     pub encryption: Encryption,
-    /// Peer ids that name no client, a new one for each connection.
+    /// Addresses to connect from, one of each family at the most; any where there are none. A peer of a
+    /// family that has none is not connected to. Does not hold for what goes through a proxy.
+    pub bind: Vec<IpAddr>,
+    /// Peer ids that name no client, a new one for each connection; no name and no port in extension
+    /// handshakes.
     pub anonymous: bool,
     /// What every connection goes through.
     pub proxy: Option<Proxy>,
@@ -51,12 +73,18 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
-            transfer_timeout: Duration::from_secs(8),
+            extension_timeout: Duration::from_secs(5),
+            first_block_timeout: Duration::from_secs(8),
+            block_timeout: Duration::from_secs(10),
+            min_rate: 2048,
+            attempt_timeout: Duration::from_secs(120),
+            pex_timeout: Duration::from_secs(3),
             max_metadata_size: 10 * 1024 * 1024,
-            max_connections: 2000,
+            limits: Limits::default(),
             encryption: Encryption::default(),
+            bind: Vec::new(),
             anonymous: false,
             proxy: None,
         }
@@ -100,8 +128,10 @@ pub struct Progress(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     phase: AtomicU8,
+    listens_on: AtomicBool,
     connect_time: OnceLock<Duration>,
     trace: Option<Trace>,
+    clock: Clock,
 }
 
 impl Progress {
@@ -140,16 +170,42 @@ impl Progress {
             .iter()
             .position(|&p| p == phase)
             .unwrap_or_default();
-        self.0
-            .phase
-            .store(u8::try_from(index).unwrap_or_default(), Ordering::Relaxed);
+        let index = u8::try_from(index).unwrap_or_default();
+        let left = self.0.phase.swap(index, Ordering::Relaxed);
+        if left < index {
+            self.0.clock.entered(Self::phase_of(left));
+        }
+    }
+
+    fn phase_of(index: u8) -> Phase {
+        let phase = Self::PHASES.get(usize::from(index));
+        phase.copied().unwrap_or(Phase::Lookup)
+    }
+
+    /// How the peer is.
+    #[must_use]
+    pub fn state(&self) -> PeerState {
+        self.0.clock.state()
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// The phase that the attempt is in now; [`Phase::Lookup`] while it waits for a free connection.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        let index = usize::from(self.0.phase.load(Ordering::Relaxed));
-        Self::PHASES.get(index).copied().unwrap_or(Phase::Lookup)
+        Self::phase_of(self.0.phase.load(Ordering::Relaxed))
+    }
+
+    /// Whether the peer has failed, and may only still name others.
+    #[must_use]
+    pub fn listens_on(&self) -> bool {
+        self.0.listens_on.load(Ordering::Relaxed)
+    }
+
+    fn listen_on(&self) {
+        self.0.listens_on.store(true, Ordering::Relaxed);
     }
 
     /// How long TCP took to connect; `None` before it is.
@@ -164,55 +220,87 @@ impl Progress {
     }
 }
 
-/// The direct arm. Clones share its connection limit.
+/// The direct arm. Clones share its limits.
 #[derive(Clone, Debug)]
 pub struct Direct {
     settings: Arc<Settings>,
-    connections: Arc<Semaphore>,
+    gates: Arc<Gates>,
+    /// Where this host listens for peers; 0 while that is not known.
+    listen_port: Arc<AtomicU16>,
 }
 
 impl Direct {
     /// An arm with these settings; it opens no socket before the first [`Direct::fetch`].
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let connections = Arc::new(Semaphore::new(settings.max_connections.max(1)));
         Self {
+            gates: Arc::new(Gates::new(&settings.limits)),
             settings: Arc::new(settings),
-            connections,
+            listen_port: Arc::default(),
         }
+    }
+
+    /// The port at which this host listens for peers, as they are told.
+    #[must_use]
+    pub fn listen_port(&self) -> Option<u16> {
+        let port = self.listen_port.load(Ordering::Relaxed);
+        (port != 0).then_some(port)
+    }
+
+    /// Says where this host listens for peers, once that is known.
+    pub fn set_listen_port(&self, port: u16) {
+        self.listen_port.store(port, Ordering::Relaxed);
     }
 
     /// Connections that can be opened right now.
     #[must_use]
     pub fn free_slots(&self) -> usize {
-        self.connections.available_permits()
+        self.gates.free()
     }
 
     /// The share of its connections that is taken, 0 to 1.
     #[must_use]
     pub fn load(&self) -> f64 {
-        let all = self.settings.max_connections.max(1);
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let free = self.connections.available_permits() as f64 / all as f64;
-        1.0 - free
+        self.gates.load()
     }
 
-    /// Asks one peer for the info dictionary of `infohash`. Waits for a free connection, then as long
-    /// as the deadlines allow. Dropping the future closes the connection.
+    /// Asks one peer for the info dictionary of `infohash`, and takes nothing from others. Waits until the
+    /// limits allow a connection to it, then as long as the deadlines allow. Dropping the future closes the
+    /// connection.
     pub async fn fetch(
         &self,
+        infohash: &Infohash,
+        request: Request,
+        progress: &Progress,
+    ) -> Attempt {
+        let alone = Swarm::default();
+        let slot = self.gates.slot(request.peer).await;
+        self.fetch_in(slot, &alone, infohash, request, progress)
+            .await
+    }
+
+    /// Leave to hold a connection to this peer, if the limits allow one right now.
+    #[must_use]
+    pub fn try_slot(&self, peer: PeerAddr) -> Option<Slot<'_>> {
+        self.gates.try_slot(peer)
+    }
+
+    /// Asks one peer of `swarm`, which is of this hash, for what is still missing of the info
+    /// dictionary, as [`Direct::fetch`] does; the connection is the one that there is leave for.
+    pub async fn fetch_in(
+        &self,
+        _slot: Slot<'_>,
+        swarm: &Swarm,
         infohash: &Infohash,
         mut request: Request,
         progress: &Progress,
     ) -> Attempt {
-        // The semaphore is never closed; without a permit the limit is merely not kept.
-        let _permit = self.connections.acquire().await.ok();
         let cap = self.settings.connect_timeout;
         // What is known of how long peers take says nothing of a proxy.
         request.connect_timeout = match self.settings.proxy {
             Some(_) => cap,
             None => request.connect_timeout.min(cap),
         };
-        fetch::fetch(&self.settings, infohash, request, progress).await
+        fetch::fetch(self, infohash, request, swarm, progress).await
     }
 }

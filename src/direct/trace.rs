@@ -81,6 +81,14 @@ pub enum Event {
         /// The number of the block, as it came.
         piece: i64,
     },
+    /// The dictionary that it completed is not this torrent's, and was not all its own: it is asked for
+    /// the rest.
+    WrongMixture,
+    /// It named other peers (BEP 11).
+    PeersNamed {
+        /// How many.
+        peers: usize,
+    },
     /// We sent a keep-alive to a peer that lets us wait.
     Nudged,
 }

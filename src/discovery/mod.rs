@@ -4,6 +4,7 @@
 pub mod crawl;
 pub mod dht;
 pub mod lookup;
+mod own;
 mod peers;
 
-pub use peers::{Known, Peers};
+pub use peers::{Known, Peers, Sources};

@@ -3,6 +3,7 @@
 mod direct;
 mod libtorrent;
 mod pace;
+mod peers;
 mod start;
 
 use std::collections::HashMap;
@@ -23,17 +24,22 @@ use super::attempts::Attempts;
 use super::gate::Admitted;
 use super::intake::Wanted;
 use super::lookup::{Found, Lookup};
+use super::observe;
 use super::station::Stations;
 use super::swarm_peer::{self, SwarmPeer};
 use super::verify::verify;
+use crate::direct::{Named, Swarm};
 use crate::discovery::Peers;
 use crate::discovery::lookup::Summary;
 use crate::history::{Attempt, Estimate, TrackerReply};
 use crate::libtorrent::{DhtHealth, FetchEvent};
-use crate::torrent::{Arm, Category, Failure, Info, PeerAddr, Phase, Reason};
+use crate::telemetry::catalogue as the;
+use crate::torrent::{Arm, Category, Failure, Info, PeerAddr, PeerSource, Phase, Reason};
 
 /// How long a hash of which no peer is known may wait for the turn of its lookup; its time begins then.
 const TURN_WITHIN: Duration = Duration::from_secs(600);
+/// The longest try, as a multiple of the first one.
+const LONGEST: u32 = 8;
 /// How long the lookup of a hash that is resolved may go on to hear of seeds and leeches.
 const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -43,6 +49,17 @@ pub(super) struct Fetched {
     pub(super) raw: Vec<u8>,
     pub(super) arm: Arm,
     pub(super) peer: PeerAddr,
+}
+
+impl Fetched {
+    fn new(info: Info, raw: Vec<u8>, arm: Arm, peer: PeerAddr) -> Self {
+        Self {
+            info,
+            raw,
+            arm,
+            peer,
+        }
+    }
 }
 
 /// How one try at a hash ended.
@@ -118,6 +135,8 @@ struct Work<'a> {
     trackers: Vec<String>,
     tracker_replies: Vec<TrackerReply>,
     started: Instant,
+    /// The longest that this try may take.
+    limit: Duration,
     deadline: Instant,
     peers: Peers,
     /// What each peer is worth, as of `estimated`.
@@ -131,29 +150,39 @@ struct Work<'a> {
     second_at: Option<Instant>,
     /// One for each arm in a race, else one for both.
     paces: Vec<Pace>,
+    /// What the direct arm's attempts share.
+    swarm: Swarm,
     libtorrent: LibtorrentSide,
     direct: DirectSide,
     attempts: Attempts,
     /// What the DHT had to say, when it has.
     dht: Option<Summary>,
+    /// Whether a peer was found, or it was found out that there is none to be found.
+    looked: bool,
+    /// When the log is to be told how each peer is.
+    report_at: Instant,
 }
 
 /// Works on one hash until it is resolved, nothing is left to try, the time is over or the engine
-/// stops.
+/// stops. `tries` is how often it was tried before.
 pub(super) async fn run(
     stations: &Arc<Stations>,
     wanted: &Arc<Wanted>,
     trackers: Vec<String>,
+    tries: u32,
     admitted: &Admitted,
 ) -> Ended {
     let deliverers = admitted.deliverers.clone();
     let mut lookup = Some(Lookup::start(stations.clone(), wanted.clone(), deliverers));
     stations.counters.lookups.add(1);
-    let mut work = Work::new(stations, wanted, trackers);
+    let mut work = Work::new(stations, wanted, trackers, tries);
+    let swarm = work.swarm.clone();
     work.let_lookup_wait(admitted);
     let mut running: Running<'_> = FuturesUnordered::new();
     let mut reading = None;
     let result = loop {
+        work.report_peers();
+        work.take_named();
         work.start_attempts(&mut running);
         if reading.is_none() && !work.unread.is_empty() {
             let peers = std::mem::take(&mut work.unread);
@@ -175,6 +204,7 @@ pub(super) async fn run(
             Some(attempt) = running.next(), if !running.is_empty() => Next::Direct(attempt),
             event = work.libtorrent.next() => Next::Libtorrent(event),
             found = next_found(lookup.as_mut()) => Next::Found(found),
+            () = swarm.until_named() => Next::Named,
             () = read => Next::Read,
             () = sleep_until(wake_at) => Next::Woken,
         };
@@ -184,7 +214,8 @@ pub(super) async fn run(
                 break Err(Failure::new(Reason::Cancelled, work.phase(), detail));
             }
             Next::Woken if Instant::now() >= work.deadline => break Err(work.out_of_time()),
-            Next::Woken => None,
+            // They are taken before anything else is done.
+            Next::Woken | Next::Named => None,
             Next::Read => {
                 reading = None;
                 work.estimate_all();
@@ -207,13 +238,10 @@ pub(super) async fn run(
         };
         match verify(wanted.infohash, bytes).await {
             Ok((info, raw)) => {
+                the::METADATA_BYTES.add([arm.as_str()], u64::try_from(raw.len()).unwrap_or(0));
+                work.note_liars(&raw);
                 work.note_silent();
-                break Ok(Fetched {
-                    info,
-                    raw,
-                    arm,
-                    peer,
-                });
+                break Ok(Fetched::new(info, raw, arm, peer));
             }
             // The right hash over a broken dictionary: no other peer can have a better one.
             Err(failure) if failure.reason == Reason::InvalidInfoDict => break Err(failure),
@@ -223,7 +251,13 @@ pub(super) async fn run(
     let says_nothing = matches!(&result, Err(failure) if failure.reason == Reason::NoPeers)
         && work.dht_is_silent();
     drop(running);
+    if work.peers.is_empty() {
+        work.looked_for_peers("no_peers");
+    }
+    let outcome = result.as_ref().err().map_or("ok", |it| it.reason.as_str());
+    observe::left("attempt", outcome, work.started.into_std());
     let attempts = work.attempts.into_list();
+    observe::ended(&attempts);
     let peers = swarm_peer::reported(&stations.options, &work.peers, &attempts);
     stations.counters.attempts.add(attempts.len());
     Ended {
@@ -250,6 +284,8 @@ enum Next {
     Woken,
     /// The store was asked of the peers that libtorrent found.
     Read,
+    /// A peer has named others to the direct arm.
+    Named,
     Direct(crate::direct::Attempt),
     Libtorrent(Option<FetchEvent>),
     /// `None`: the lookup has ended.
@@ -268,16 +304,19 @@ async fn next_found(lookup: Option<&mut Lookup>) -> Option<Found> {
 type Bytes = Option<(Arm, PeerAddr, Vec<u8>)>;
 
 impl<'a> Work<'a> {
-    fn new(stations: &'a Stations, wanted: &'a Wanted, trackers: Vec<String>) -> Self {
+    fn new(stations: &'a Stations, wanted: &'a Wanted, trackers: Vec<String>, tries: u32) -> Self {
         let now = Instant::now();
         let options = &stations.options;
+        let limit = wanted.timeout.unwrap_or(options.timeout);
+        let limit = limit.saturating_mul(2_u32.saturating_pow(tries).min(LONGEST));
         let mut work = Self {
             stations,
             wanted,
             trackers,
             tracker_replies: Vec::new(),
             started: now,
-            deadline: now + wanted.timeout.unwrap_or(options.timeout),
+            deadline: now + limit,
+            limit,
             peers: Peers::new(options.allow_local_peers),
             estimates: HashMap::new(),
             estimated: now,
@@ -288,10 +327,13 @@ impl<'a> Work<'a> {
                 .iter()
                 .map(|_| Pace::new(now, options.stagger))
                 .collect(),
+            swarm: Swarm::new(),
             libtorrent: LibtorrentSide::default(),
             direct: DirectSide::default(),
             attempts: Attempts::default(),
             dht: None,
+            looked: false,
+            report_at: peers::next_report(stations.began, now),
         };
         work.choose_first();
         work
@@ -334,9 +376,23 @@ impl<'a> Work<'a> {
         }
         self.stations.counters.peers.add(new);
         if new > 0 {
+            self.found_peers(source, new);
             self.explain(format_args!("{new} peers from {}", source.as_str()));
         }
         self.estimate_all();
+    }
+
+    /// So many peers were found that were not known.
+    fn found_peers(&mut self, source: PeerSource, new: usize) {
+        the::PEERS_FOUND.add([source.as_str()], u64::try_from(new).unwrap_or(u64::MAX));
+        self.looked_for_peers("peers");
+    }
+
+    /// The station `lookup` ends with the first peers, though more may come.
+    fn looked_for_peers(&mut self, outcome: &'static str) {
+        if !std::mem::replace(&mut self.looked, true) {
+            observe::left("lookup", outcome, self.started.into_std());
+        }
     }
 
     /// Where nothing can be done before the lookup, the wait for its turn does not count.
@@ -349,13 +405,24 @@ impl<'a> Work<'a> {
 
     /// Its time runs from now on, if it did not before.
     fn start_clock(&mut self) {
-        self.deadline = self.deadline.min(Instant::now() + self.limit());
+        self.deadline = self.deadline.min(Instant::now() + self.limit);
     }
 
-    /// The longest that this try may take.
-    fn limit(&self) -> Duration {
-        let wanted = self.wanted.timeout;
-        wanted.unwrap_or(self.stations.options.timeout)
+    /// Takes the peers that others have named to the direct arm (BEP 11).
+    fn take_named(&mut self) {
+        let mut new = 0_usize;
+        for Named { addr, by } in self.swarm.named() {
+            if self.peers.add_named(addr, by) {
+                new += 1;
+                self.unread.push(addr);
+                // Until the store has been asked, by what is known of its like.
+                self.estimate(addr);
+            }
+        }
+        if new > 0 {
+            self.stations.counters.peers.add(new);
+            self.explain(format_args!("{new} peers from pex"));
+        }
     }
 
     /// How far the hash has come.
@@ -387,6 +454,11 @@ impl<'a> Work<'a> {
                 Reason::Internal,
                 Phase::Lookup,
                 format!("libtorrent: {error}"),
+            ),
+            _ if self.lacks_slots() => Failure::new(
+                Reason::Internal,
+                Phase::Lookup,
+                "no connection became free for its peers: see limits.connections",
             ),
             _ => Failure::new(Reason::NoPeers, Phase::Lookup, self.asked()),
         }

@@ -27,7 +27,7 @@ struct Waiting {
 
 /// The hashes that wait, each once.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub(crate) struct Backlog {
     capacity: usize,
     waiting: HashMap<[u8; 20], Waiting>,
     /// What was announced is in there too after it was sampled; `waiting` says what counts.
@@ -37,7 +37,7 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
             waiting: HashMap::new(),
@@ -47,27 +47,32 @@ impl Backlog {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    /// Lets as many wait from now on.
+    pub(crate) fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity.max(1);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= self.capacity
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
 
     /// How much room is left: 1 for all, 0 for none.
-    pub(super) fn room(&self) -> f32 {
+    pub(crate) fn room(&self) -> f32 {
         #[expect(clippy::cast_precision_loss, reason = "a share of some thousands")]
         let taken = self.waiting.len() as f32 / self.capacity as f32;
         (1.0 - taken).max(0.0)
     }
 
     /// Adds a hash, or what is new about one that waits.
-    pub(super) fn add(&mut self, discovered: Discovered) {
+    pub(crate) fn add(&mut self, discovered: Discovered) {
         let Discovered {
             infohash,
             source,
@@ -105,7 +110,7 @@ impl Backlog {
     }
 
     /// The next hash to work on.
-    pub(super) fn take(&mut self) -> Option<Wanted> {
+    pub(crate) fn take(&mut self) -> Option<Wanted> {
         loop {
             let key = self
                 .announced

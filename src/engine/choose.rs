@@ -30,6 +30,8 @@ pub(super) struct Candidate<'a> {
     pub(super) direct: Option<Engaged>,
     /// Whether the arm that has it in hand has had it for so long that the other may join.
     pub(super) overdue: bool,
+    /// Whether its address or network has as many connections of the direct arm as it may.
+    pub(super) crowded: bool,
 }
 
 /// The arms at the moment of a choice.
@@ -166,7 +168,7 @@ impl Candidate<'_> {
         let arms = [wanted.unwrap_or(room.first), room.first, other(room.first)];
         let turns = arms
             .into_iter()
-            .filter(|arm| room.has(*arm))
+            .filter(|arm| room.has(*arm) && !(self.crowded && *arm == Arm::Direct))
             .filter_map(has_turn);
         // The first of those that are equal: the arm that is wanted.
         let (turn, arm, why) = turns.min_by_key(|(turn, ..)| *turn)?;
@@ -288,14 +290,16 @@ fn weight(reason: Reason) -> u8 {
 }
 
 /// The failure that speaks for a hash: of those which came furthest the most telling, then the
-/// most frequent one. `None` where nothing was tried.
+/// most frequent one. `None` where nothing was tried. That a peer is ourselves, as any peer can make it
+/// seem, counts only where nobody else was tried: it ends a hash for good.
 pub(super) fn verdict<'a>(
     failures: impl Iterator<Item = (PeerAddr, &'a Failure)> + Clone,
 ) -> Option<Failure> {
     let funnel = funnel(failures.clone().map(|(_, failure)| failure.reason));
     let (peer, failure) = failures.max_by_key(|(_, failure)| {
         let count = funnel.get(&failure.reason).copied().unwrap_or_default();
-        (failure.phase, weight(failure.reason), count)
+        let is_other = failure.reason != Reason::SelfConnection;
+        (is_other, failure.phase, weight(failure.reason), count)
     })?;
     let detail = format!("{peer}: {}", failure.detail);
     Some(Failure::new(failure.reason, failure.phase, detail))

@@ -1,6 +1,9 @@
 //! Diagnose: why does one hash not resolve? Each peer for itself, step by step, and then what the engine
 //! makes of it by every way there is.
 
+mod story;
+mod verdict;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,8 @@ use crate::discovery::lookup::Summary;
 use crate::store::{FailedTorrent, StoreError};
 use crate::torrent::{Failure, PeerAddr, PeerSource};
 
+pub use verdict::Verdict;
+
 /// What the store says of a hash.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
@@ -34,8 +39,10 @@ pub struct Remembered {
 pub struct PeerStory {
     /// The peer.
     pub addr: PeerAddr,
-    /// Who named it first.
+    /// The source that is worth most of those that named it.
     pub source: PeerSource,
+    /// All of them.
+    pub sources: Vec<PeerSource>,
     /// How many did; 0 for a node of the DHT that others named as a peer.
     pub reports: u32,
     /// What happened.
@@ -111,6 +118,7 @@ impl Engine {
                 PeerStory {
                     addr,
                     source: known.source,
+                    sources: known.sources.iter().collect(),
                     reports: known.reports,
                     steps: progress.steps(),
                     client: attempt.client,

@@ -20,6 +20,8 @@ pub struct Resolution {
     pub elapsed: Duration,
     /// Why the result is not in the store, where it should be.
     pub store_error: Option<String>,
+    /// Whether the database refused just this one, and would take another.
+    pub store_refused: bool,
     /// Peers that were found for it, those that were tried first; where the store had the answer, the one
     /// that gave it. Empty without [`Options::report_peers`](super::Options::report_peers).
     pub peers: Vec<SwarmPeer>,

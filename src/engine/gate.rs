@@ -22,6 +22,17 @@ pub(super) enum Passage {
     Open(Admitted),
 }
 
+impl Passage {
+    /// What it says, in a word.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Answer(Ok(_)) | Self::Stored(..) => "stored",
+            Self::Answer(Err(unresolved)) => unresolved.failure.reason.as_str(),
+            Self::Open(_) => "open",
+        }
+    }
+}
+
 /// What the store knows of a hash that is to be worked on.
 #[derive(Default)]
 pub(super) struct Admitted {
@@ -155,6 +166,13 @@ impl InFlight {
             wire_id,
             result,
         })
+    }
+}
+
+impl InFlight {
+    /// How many hashes are in work.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Engine, Resolution};
+use super::{Engine, RequestId, Resolution};
 use crate::torrent::{Infohash, Magnet, PeerAddr, PeerHint, PeerSource};
 
 /// A hash that somebody wants, with what came along with it.
@@ -14,6 +14,9 @@ pub struct Wanted {
     pub infohash: Infohash,
     /// Trackers to ask; they are kept in the `.torrent` file too.
     pub trackers: Vec<String>,
+    /// Whether no public trackers are asked where it has none of its own: who wanted it first may have named
+    /// some, of a private torrent.
+    pub maybe_private: bool,
     /// Peers to try.
     pub peers: Vec<PeerHint>,
     /// Where `peers` come from.
@@ -22,6 +25,8 @@ pub struct Wanted {
     pub timeout: Option<Duration>,
     /// Further tries, where these are not [`Options::retries`](super::Options::retries).
     pub retries: Option<u32>,
+    /// What its lines in the log are known by; [`Wanted::span`] makes it.
+    pub id: Option<RequestId>,
 }
 
 impl Wanted {
@@ -40,10 +45,12 @@ impl From<Infohash> for Wanted {
         Self {
             infohash,
             trackers: Vec::new(),
+            maybe_private: false,
             peers: Vec::new(),
             peers_from: PeerSource::Hint,
             timeout: None,
             retries: None,
+            id: None,
         }
     }
 }
@@ -80,11 +87,11 @@ impl Engine {
                 };
                 let (engine, results) = (engine.clone(), results.clone());
                 engine.clone().spawn(async move {
-                    let asked = wanted.clone();
+                    let asked = wanted.infohash;
                     // In a task of its own, so that a panic costs one hash, and is reported.
                     let work = tokio::spawn(async move { engine.resolve(wanted).await });
                     let resolution = work.await.unwrap_or_else(|error| {
-                        super::internal(&asked, format!("the task that worked on it: {error}"))
+                        Resolution::internal(asked, format!("the task that worked on it: {error}"))
                     });
                     // Nobody listens any more: the result is in the store.
                     let _ = results.send(resolution).await;

@@ -9,8 +9,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::intake::Wanted;
+use super::observe;
 use super::station::Stations;
 use crate::discovery::lookup::{Ranked, Summary};
 use crate::torrent::{PeerAddr, PeerHint, PeerSource};
@@ -49,7 +51,7 @@ impl Lookup {
         deliverers: Vec<PeerAddr>,
     ) -> Self {
         let (sender, found) = mpsc::channel(16);
-        let task = tokio::spawn(async move {
+        let search = async move {
             let search = Search {
                 stations,
                 wanted,
@@ -58,7 +60,8 @@ impl Lookup {
             };
             // An error means that nobody listens any more.
             let _ = search.run().await;
-        });
+        };
+        let task = tokio::spawn(search.instrument(observe::traced!("lookup")));
         Self {
             found,
             _task: AbortOnDropHandle::new(task),

@@ -15,11 +15,15 @@ mod breaker;
 mod choose;
 mod cooldown;
 mod counters;
+pub(crate) mod crawling;
 mod diagnose;
 mod emit;
+mod figures;
 mod gate;
 mod intake;
+pub(crate) mod lines;
 mod lookup;
+mod observe;
 mod options;
 mod readable;
 mod record;
@@ -36,21 +40,26 @@ use std::time::Duration;
 use backon::BackoffBuilder as _;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
+pub(crate) use backlog::Backlog;
 pub use backlog::BacklogState;
 pub use cooldown::Cooldowns;
 pub use counters::Counters;
-pub use diagnose::{Diagnosis, PeerStory, Remembered};
+pub use diagnose::{Diagnosis, PeerStory, Remembered, Verdict};
 pub(crate) use emit::timestamp;
 pub use emit::{Line, Origin, Resolution, Resolved, Scrape, Unresolved};
+pub use figures::{ArmFigures, Figures};
 pub use intake::Wanted;
+pub use observe::RequestId;
+pub(crate) use observe::wanted;
 pub use options::{Options, Strategy};
 pub use swarm_peer::{SwarmPeer, TriedPeer};
 
 use crate::discovery::dht::Dht;
 use crate::libtorrent::{Health, Libtorrent, SessionError};
 use crate::store::Store;
-use crate::torrent::{Category, Failure, Phase, Reason};
+use crate::torrent::{Category, Failure, Infohash, Phase, Reason};
 use crate::wire::krpc::NodeAddr;
 use gate::{InFlight, Passage, Turn};
 use station::Stations;
@@ -72,6 +81,12 @@ pub struct Engine {
 /// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// libtorrent can't do what `bind` asks for.
+    #[error(
+        "network.bind names two addresses, and libtorrent connects from one at the most: name one, or leave \
+         connections to the direct arm (--strategy direct)"
+    )]
+    TwoBinds,
     /// libtorrent is needed for what was asked, and does not start.
     #[error("libtorrent did not start: {0}")]
     Libtorrent(#[from] SessionError),
@@ -81,10 +96,17 @@ impl Engine {
     /// Starts the arms that the options need. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`EngineError::Libtorrent`] where only libtorrent could do what was asked. Where the direct
+    /// [`EngineError::TwoBinds`] where libtorrent may dial and `bind` names two addresses: its connections
+    /// would come from any. [`EngineError::Libtorrent`] where only libtorrent could do what was asked. Where the direct
     /// arm is left, the engine goes on with that, and says so.
     pub fn start(mut options: Options, store: Option<Store>) -> Result<Self, EngineError> {
         options.libtorrent.proxy = options.proxy().cloned();
+        options.libtorrent.encryption = options.direct.encryption;
+        options.libtorrent.bind.clone_from(&options.direct.bind);
+        let dials_bound = options.strategy.uses_libtorrent() && options.proxy().is_none();
+        if dials_bound && options.libtorrent.bind.len() > 1 {
+            return Err(EngineError::TwoBinds);
+        }
         let needs_libtorrent =
             options.strategy.uses_libtorrent() || options.dht || options.trackers;
         let libtorrent = match needs_libtorrent.then(|| Libtorrent::open(&options.libtorrent)) {
@@ -160,18 +182,32 @@ impl Engine {
 
     /// Resolves one hash, or joins whoever does. Returns once the result is durable. Where whoever was
     /// first found no peers, and some are named here, it is tried again with these.
-    pub async fn resolve(&self, wanted: Wanted) -> Resolution {
+    pub async fn resolve(&self, mut wanted: Wanted) -> Resolution {
+        let span = wanted.span();
+        let told = async {
+            let resolution = self.resolve_or_join(wanted).await;
+            observe::told(&resolution);
+            resolution
+        };
+        told.instrument(span).await
+    }
+
+    async fn resolve_or_join(&self, wanted: Wanted) -> Resolution {
         let started = Instant::now();
         let mut joins = 0;
         loop {
             match self.in_flight.enter(&wanted.infohash) {
                 Turn::Join(mut result) => {
+                    observe::left("gate", "joined", Instant::now().into_std());
                     let joined = result
                         .wait_for(Option::is_some)
                         .await
                         .ok()
                         .and_then(|r| r.clone());
-                    let lost = || internal(&wanted, "the task that worked on it has ended");
+                    let lost = || {
+                        let why = "the task that worked on it has ended";
+                        Resolution::internal(wanted.infohash, why)
+                    };
                     let joined = joined.unwrap_or_else(lost);
                     joins += 1;
                     let names_peers = !wanted.peers.is_empty();
@@ -201,7 +237,12 @@ impl Engine {
     async fn work(&self, wanted: Wanted) -> Resolution {
         let stations = &self.stations;
         stations.remember_groups().await;
-        let admitted = match gate::check(stations, &wanted).await {
+        let began = Instant::now().into_std();
+        let passage = gate::check(stations, &wanted)
+            .instrument(observe::traced!("gate"))
+            .await;
+        observe::left("gate", passage.name(), began);
+        let admitted = match passage {
             Passage::Answer(result) => return resolution(&wanted, result, None),
             Passage::Stored(resolved, peer) => {
                 return Resolution {
@@ -212,14 +253,14 @@ impl Engine {
             Passage::Open(admitted) => admitted,
         };
         let wanted = Arc::new(wanted);
-        stations.remember_trackers(&wanted.trackers).await;
+        stations.remember_trackers(&wanted).await;
         let mut asked = HashSet::new();
         let retries = wanted.retries.unwrap_or(stations.options.retries);
         let mut delays = backon::ExponentialBuilder::default()
             .with_jitter()
             .with_max_times(usize::try_from(retries).unwrap_or(usize::MAX))
             .build();
-        let mut tries_lost = 0;
+        let (mut tries, mut tries_lost) = (0, 0);
         loop {
             let waits = stations.options.waits_for_network;
             if waits && (self.until_stopped(stations.network_is_back()).await).is_none() {
@@ -228,7 +269,9 @@ impl Engine {
             let trackers = stations.trackers_for(&wanted, &asked);
             asked.extend(trackers.iter().cloned());
             let began = Instant::now();
-            let mut ended = attempt::run(stations, &wanted, trackers, &admitted).await;
+            let mut ended = attempt::run(stations, &wanted, trackers, tries, &admitted)
+                .instrument(observe::traced!("attempt"))
+                .await;
             if ended.may_be_the_networks() {
                 let answers = if waits {
                     self.until_stopped(stations.network_answers()).await
@@ -259,6 +302,7 @@ impl Engine {
                 && self.until_stopped(sleep(delay)).await.is_some()
             {
                 stations.forget_lookup(&wanted);
+                tries += 1;
                 continue;
             }
             // It is recorded: what is waited for is only its line.
@@ -281,6 +325,7 @@ impl Engine {
             return Resolution {
                 peers: ended.peers,
                 scrape,
+                store_refused: recorded.is_refused,
                 ..resolution(&wanted, result, recorded.error)
             };
         }
@@ -324,6 +369,7 @@ fn resolution(
         result,
         elapsed: Duration::ZERO,
         store_error,
+        store_refused: false,
         peers: Vec::new(),
         scrape: Scrape::default(),
     }
@@ -340,13 +386,15 @@ fn stopped_while_away(wanted: &Wanted) -> Resolution {
     resolution(wanted, Err(Arc::new(unresolved)), None)
 }
 
-/// A hash whose task has ended by a fault of this program.
-fn internal(wanted: &Wanted, detail: impl Into<String>) -> Resolution {
-    let unresolved = Unresolved {
-        failure: Failure::new(Reason::Internal, Phase::Lookup, detail),
-        attempts: [].into(),
-        retry_at_ms: None,
-        says_nothing: true,
-    };
-    resolution(wanted, Err(Arc::new(unresolved)), None)
+impl Resolution {
+    /// A hash whose task has ended by a fault of this program.
+    pub(crate) fn internal(infohash: Infohash, detail: impl Into<String>) -> Self {
+        let unresolved = Unresolved {
+            failure: Failure::new(Reason::Internal, Phase::Lookup, detail),
+            attempts: [].into(),
+            retry_at_ms: None,
+            says_nothing: true,
+        };
+        resolution(&infohash.into(), Err(Arc::new(unresolved)), None)
+    }
 }

@@ -47,7 +47,8 @@ pub struct Options {
     pub strategy: Strategy,
     /// Hashes in work at a time.
     pub jobs: usize,
-    /// The longest one try at a hash may take. Where no peer is known, it begins with the lookup in the DHT.
+    /// The longest the first try at a hash may take; each further one may take twice as long as the one
+    /// before, up to eight times this. Where no peer is known, it begins with the lookup in the DHT.
     pub timeout: Duration,
     /// Further tries at a hash that failed for a reason that may pass.
     pub retries: u32,
@@ -71,6 +72,8 @@ pub struct Options {
     pub dht: bool,
     /// Ask the trackers of a hash for peers.
     pub trackers: bool,
+    /// The trackers that are asked for a hash which names none; its result does not name them.
+    pub public_trackers: Vec<String>,
     /// Ask the DHT how many seeds and leeches there are (BEP 33). A hash that is resolved waits for the
     /// end of its lookup, and answers grow by half a kilobyte.
     pub scrape: bool,
@@ -83,7 +86,7 @@ pub struct Options {
     pub report_peers: bool,
     /// What is remembered of peers, and how it fades.
     pub history: history::Settings,
-    /// The direct arm's. A proxy of its is libtorrent's too.
+    /// The direct arm's. Its proxy, its encryption and the addresses that it binds are libtorrent's too.
     pub direct: direct::Settings,
     /// The libtorrent arm's.
     pub libtorrent: libtorrent::Settings,

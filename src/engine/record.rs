@@ -1,10 +1,14 @@
 //! Record: what was fetched and what was learnt goes to the store before anybody is told.
 
-use super::Cooldowns;
+use std::time::Instant;
+
+use tracing::Instrument as _;
+
 use super::attempt::Ended;
 use super::intake::Wanted;
 use super::station::{Stations, now_ms};
-use crate::store::{FailedTorrent, Record, RecordResult, ResolvedTorrent};
+use super::{Cooldowns, observe};
+use crate::store::{FailedTorrent, Record, RecordResult, ResolvedTorrent, StoreError};
 use crate::torrent::Failure;
 
 /// What the store was told of a failure.
@@ -13,6 +17,8 @@ pub(super) struct Recorded {
     pub(super) retry_at_ms: Option<i64>,
     /// Why it is not in the store.
     pub(super) error: Option<String>,
+    /// Whether the database refused just this record.
+    pub(super) is_refused: bool,
 }
 
 /// Stores the end of a try, and returns once it is durable. `failures` is how often the hash
@@ -27,25 +33,14 @@ pub(super) async fn record(
     let mut retry_at_ms = None;
     let result = match &ended.result {
         Ok(fetched) => RecordResult::Resolved(Box::new(ResolvedTorrent {
-            infohash: wanted.infohash,
-            infohash_v2: wanted.infohash.v2().copied(),
-            name: fetched.info.name.clone(),
-            size: fetched.info.size,
-            piece_length: fetched.info.piece_length,
-            pieces_count: fetched.info.pieces,
-            private: fetched.info.private,
-            source: fetched.info.source.clone().unwrap_or_default(),
-            info: fetched.raw.clone(),
-            trackers: wanted.trackers.clone(),
-            files: fetched
-                .info
-                .files
-                .iter()
-                .filter(|file| !file.is_padding)
-                .map(|file| (file.path.join("/"), file.length))
-                .collect(),
             arm: fetched.arm.as_str().to_owned(),
             peer: Some(fetched.peer),
+            ..ResolvedTorrent::of(
+                wanted.infohash,
+                &fetched.info,
+                fetched.raw.clone(),
+                wanted.trackers.clone(),
+            )
         })),
         Err(failure) => match failed(&stations.options.cooldowns, failure, failures, at_ms) {
             Some(failed) if !ended.says_nothing => {
@@ -59,6 +54,7 @@ pub(super) async fn record(
         return Recorded {
             retry_at_ms,
             error: None,
+            is_refused: false,
         };
     };
     if matches!(result, RecordResult::AttemptsOnly)
@@ -68,6 +64,7 @@ pub(super) async fn record(
         return Recorded {
             retry_at_ms,
             error: None,
+            is_refused: false,
         };
     }
     let record = Record {
@@ -77,12 +74,16 @@ pub(super) async fn record(
         tracker_replies: ended.tracker_replies.clone(),
         at_ms,
     };
-    let error = store
-        .record(record)
-        .await
-        .err()
-        .map(|error| error.to_string());
-    Recorded { retry_at_ms, error }
+    let began = Instant::now();
+    let recorded = store.record(record).instrument(observe::traced!("record"));
+    let error = recorded.await.err();
+    let outcome = if error.is_none() { "ok" } else { "error" };
+    observe::left("record", outcome, began);
+    Recorded {
+        retry_at_ms,
+        is_refused: error.as_ref().is_some_and(StoreError::is_refusal),
+        error: error.map(|error| error.to_string()),
+    }
 }
 
 /// The cooldown after this failure; `None` where it says nothing about the hash.

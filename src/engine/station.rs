@@ -1,6 +1,7 @@
 //! What every station works with: the options, both arms, the store.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +33,8 @@ const GROUPS: u32 = 20_000;
 /// Shared by all stations.
 pub(super) struct Stations {
     pub(super) options: Options,
+    /// When the engine started.
+    pub(super) began: Instant,
     pub(super) direct: Direct,
     /// What is known of peers.
     pub(super) history: History,
@@ -70,6 +73,7 @@ impl Stations {
                 .map(|libtorrent| DhtLookups::new(libtorrent, &options)),
             asked_network_at: Mutex::default(),
             options,
+            began: Instant::now(),
             libtorrent,
             store,
             stop: CancellationToken::new(),
@@ -138,8 +142,9 @@ impl Stations {
         self.groups.get_or_init(|| load).await;
     }
 
-    /// Brings what the store knows of these trackers to memory.
-    pub(super) async fn remember_trackers(&self, urls: &[String]) {
+    /// Brings what the store knows of the trackers of this hash to memory.
+    pub(super) async fn remember_trackers(&self, wanted: &Wanted) {
+        let urls = self.trackers_of(wanted);
         let Some(store) = self.store.as_ref().filter(|_| self.options.trackers) else {
             return;
         };
@@ -152,10 +157,19 @@ impl Stations {
         }
     }
 
+    /// Its own trackers, or the public ones where it has none and had none: one that has any may be private.
+    fn trackers_of<'a>(&'a self, wanted: &'a Wanted) -> &'a [String] {
+        if wanted.trackers.is_empty() && !wanted.maybe_private {
+            &self.options.public_trackers
+        } else {
+            &wanted.trackers
+        }
+    }
+
     /// The trackers to ask for this hash, of which those in `asked` were asked before.
     pub(super) fn trackers_for(&self, wanted: &Wanted, asked: &HashSet<String>) -> Vec<String> {
         if self.options.trackers {
-            self.trackers.choose(&wanted.trackers, asked)
+            self.trackers.choose(self.trackers_of(wanted), asked)
         } else {
             Vec::new()
         }
@@ -218,6 +232,16 @@ impl Stations {
             *asked_at = Some(now);
         }
         is_due
+    }
+
+    /// The port at which peers can connect to us, once that is known.
+    pub(super) fn listen_port(&self) -> Option<u16> {
+        let settings = &self.options.libtorrent;
+        if !settings.incoming || settings.proxy.is_some() {
+            return None;
+        }
+        let health = self.libtorrent.as_ref()?.health();
+        health.tcp.first().map(SocketAddr::port)
     }
 
     /// How libtorrent is, as far as choosing an arm goes.

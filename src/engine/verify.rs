@@ -1,5 +1,8 @@
 //! Verify: are these bytes the info dictionary of that hash, and is the dictionary sane?
 
+use std::time::Instant;
+
+use super::observe;
 use crate::torrent::{Failure, Info, Infohash, Phase, Reason};
 
 /// Above this many bytes, hashing and parsing leave the async workers.
@@ -11,6 +14,18 @@ const INLINE: usize = 256 * 1024;
 /// [`Reason::HashMismatch`], or [`Reason::InvalidInfoDict`] for a dictionary which has the right
 /// hash and which no client could use.
 pub(super) async fn verify(infohash: Infohash, raw: Vec<u8>) -> Result<(Info, Vec<u8>), Failure> {
+    let began = Instant::now();
+    let verified = check_where_it_may_block(infohash, raw).await;
+    let failure = verified.as_ref().err();
+    let outcome = failure.map_or("ok", |failure| failure.reason.as_str());
+    observe::left("verify", outcome, began);
+    verified
+}
+
+async fn check_where_it_may_block(
+    infohash: Infohash,
+    raw: Vec<u8>,
+) -> Result<(Info, Vec<u8>), Failure> {
     if raw.len() <= INLINE {
         return check(infohash, raw);
     }

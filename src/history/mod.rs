@@ -9,7 +9,7 @@
 //! | `quantiles` | [`Quantiles`]: durations in a few bytes |
 //! | `peer_state` | [`PeerState`]: what all attempts at a peer add up to |
 //! | `group` | [`Group`], [`GroupState`]: the same for peers that are alike |
-//! | `client`, `network` | [`Family`], [`Network`]: what makes them alike |
+//! | `client` | [`Family`]: what makes them alike, as [`Network`] does |
 //! | `ip` | what is known of an IP address |
 //! | `prior` | what is expected of a peer before it is known |
 //! | `estimate` | [`Estimate`]: what trying a peer is worth |
@@ -23,7 +23,6 @@ mod fact;
 mod group;
 mod ip;
 mod memory;
-mod network;
 mod peer_state;
 mod prior;
 mod quantiles;
@@ -37,12 +36,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use crate::torrent::Network;
 pub use attempt::{Attempt, PastAttempt};
 pub use client::Family;
 pub use estimate::{Estimate, Standing, Why};
 pub use fact::Fact;
 pub use group::{Group, GroupState};
-pub use network::Network;
 pub use peer_state::PeerState;
 pub use quantiles::Quantiles;
 pub use tracker_state::{TrackerReply, TrackerState};

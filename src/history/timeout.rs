@@ -6,13 +6,15 @@ use super::Quantiles;
 
 /// Fewer observations than these say nothing.
 const OBSERVATIONS: u32 = 20;
+/// How long is waited until there are as many: a packet that got lost is sent again after 1 and 3 s.
+const AT_FIRST: Duration = Duration::from_secs(5);
 /// The share of peers that delivered whose connection came about in that time.
 const SHARE: f64 = 0.9;
 /// The room above that.
 const MARGIN: f64 = 1.5;
 
 /// From the connect times of peers that delivered: one and a half times their 90th percentile,
-/// between `floor` and `cap`; `cap` while there are few.
+/// between `floor` and `cap`; 5 s, or `cap` where that is less, while there are few.
 ///
 /// A connection that takes longer is not observed, so each timeout is made of those that the one before
 /// let through. The margin keeps it from shrinking onto itself, and the attempts that explore wait for
@@ -24,7 +26,7 @@ pub(super) fn connect_timeout<'a>(
 ) -> Duration {
     let sum = Quantiles::sum(connect_times);
     let Some(bound) = sum.quantile(SHARE).filter(|_| sum.count() >= OBSERVATIONS) else {
-        return cap;
+        return cap.min(AT_FIRST);
     };
     bound.mul_f64(MARGIN).max(floor).min(cap)
 }
@@ -47,6 +49,8 @@ mod tests {
         assert_eq!(of(20, 10), FLOOR);
         assert_eq!(of(200, 10_000), CAP);
         assert_eq!(of(200, 512), Duration::from_millis(768));
+        let first = connect_timeout([].iter(), FLOOR, Duration::from_secs(10));
+        assert_eq!(first, AT_FIRST);
         let none = connect_timeout([].iter(), FLOOR, Duration::from_millis(100));
         assert_eq!(
             none,

@@ -13,7 +13,7 @@ use super::run::{Run, Settled};
 use super::ticks::{Tick, Ticks};
 use crate::discovery::crawl::{Crawl, CrawlOptions, Discovered};
 use crate::discovery::dht::{Dht, Purpose};
-use crate::wire::krpc::NodeId;
+use crate::engine::crawling::Acquaint;
 
 /// Hashes that wait for each place of the engine.
 const WAITING_PER_JOB: usize = 4;
@@ -22,11 +22,6 @@ const FINISHED_PER_JOB: usize = 2;
 /// DHT queries a second of each worker, and of sequential mode.
 const PACE: f32 = 25.0;
 const SEQUENTIAL_PACE: f32 = 10.0;
-/// A crawl that knows fewer nodes is given those of the routing table too.
-const FEW_NODES: usize = 200;
-/// Nodes that lookups may start from, each second.
-const NODES_FOR_LOOKUPS: usize = 64;
-
 /// How normal mode works.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pace {
@@ -108,6 +103,7 @@ pub(super) async fn work(run: &Arc<Run>, discovery: Discovery) {
     );
     let discovering = AbortOnDropHandle::new(tokio::spawn(discovering));
     let mut finishing = JoinSet::new();
+    let mut acquaint = Acquaint::default();
     let mut ticks = Ticks::start(pace.workers.is_some());
     loop {
         let next = tokio::select! {
@@ -143,7 +139,8 @@ pub(super) async fn work(run: &Arc<Run>, discovery: Discovery) {
                 let taken = backlog.borrow().taken;
                 run.statistics.begun.raise_to(taken);
                 run.statistics.requested.raise_to(taken);
-                acquaint(run, &crawl).await;
+                let known = crawl.counters().nodes;
+                acquaint.each_second(&run.engine, &crawl, known).await;
             }
             Tick::Counter => {
                 let line = lines::counter(run.statistics.found.get());
@@ -186,16 +183,6 @@ pub(super) async fn nothing(run: &Run, pace: Pace) {
         .discovery(start_lines(pace, run.console.wanted()))
         .await;
     run.console.lines(end_lines(run, pace)).await;
-}
-
-/// Makes the crawl and the lookups known to nodes that the other has met.
-async fn acquaint(run: &Run, crawl: &Crawl) {
-    let somewhere = NodeId(rand::random());
-    run.engine
-        .add_dht_nodes(crawl.closest(&somewhere, NODES_FOR_LOOKUPS));
-    if crawl.counters().nodes < FEW_NODES {
-        crawl.add_nodes(run.engine.dht_live_nodes().await);
-    }
 }
 
 fn start_lines(pace: Pace, wanted: Wanted) -> Vec<String> {

@@ -58,7 +58,11 @@ impl Fetch {
         request.trackers.sort();
         request.trackers.dedup();
         let peers = std::mem::take(&mut request.peers);
-        let ways = Ways::new(&request.trackers, request.lookup_only);
+        let ways = Ways::new(
+            &request.trackers,
+            request.lookup_only,
+            arm.settings().encryption,
+        );
         let fetch = Self {
             arm: Arc::clone(arm),
             key,

@@ -6,13 +6,21 @@ use std::time::Duration;
 use super::bridge::{Limits, Setting};
 use super::dht::identity::listen_of;
 use crate::proxy::Proxy;
-use crate::torrent::{self, PeerAddr};
+use crate::torrent::{self, Encryption, PeerAddr};
 
 /// Bits of libtorrent's `alert_mask`.
 const ALERT_ERROR: u32 = 1;
 const ALERT_TRACKER: u32 = 1 << 4;
 const ALERT_STATUS: u32 = 1 << 6;
 const ALERT_DHT: u32 = 1 << 10;
+
+/// libtorrent's `enc_policy`.
+const FORCED: u8 = 0;
+const ENABLED: u8 = 1;
+const DISABLED: u8 = 2;
+/// libtorrent's `enc_level`: RC4 alone, or what follows the key exchange in the clear as well.
+const ONLY_RC4: u8 = 2;
+const ANY_LEVEL: u8 = 3;
 
 /// Everything a user can decide about the libtorrent arm. There is no default: a default session
 /// would talk to the world.
@@ -60,6 +68,11 @@ pub struct Settings {
     /// libtorrent's `anonymous_mode`, and no client name in peer ids, extension handshakes and to
     /// trackers. DHT messages still carry libtorrent's name and version.
     pub anonymous: bool,
+    /// Whether connections to peers are encrypted, those that come in as well.
+    pub encryption: Encryption,
+    /// Addresses to connect from, one of each family at the most. Where there is one alone, peers of the
+    /// other family are not connected to; where there are both, `listen` is to name them, too.
+    pub bind: Vec<IpAddr>,
     /// What everything goes through. Then nobody can connect to us, and there is one UDP socket, of
     /// IPv4, at the first port of `listen`.
     pub proxy: Option<Proxy>,
@@ -137,6 +150,8 @@ impl Settings {
             peer_fingerprint: "-MF0100-".to_owned(),
             user_agent: concat!("metafetch/", env!("CARGO_PKG_VERSION")).to_owned(),
             anonymous: false,
+            encryption: Encryption::default(),
+            bind: Vec::new(),
             proxy: None,
             max_torrents: 4000,
         }
@@ -213,14 +228,24 @@ impl Way {
         matches!(self, Self::TcpMse | Self::UtpMse)
     }
 
+    /// The way that is taken for this one where all ways are encrypted, or none is.
+    pub(crate) fn under(self, encryption: Encryption) -> Self {
+        match self {
+            Self::TcpMse if encryption != Encryption::Prefer => Self::Tcp,
+            Self::UtpMse if encryption != Encryption::Prefer => Self::Utp,
+            way => way,
+        }
+    }
+
     /// The way, as whoever is outside of this module names it.
-    pub(crate) fn as_seen_outside(self) -> torrent::Way {
+    pub(crate) fn as_seen_outside(self, encryption: Encryption) -> torrent::Way {
         let transport = if self.is_utp() {
             torrent::Transport::Utp
         } else {
             torrent::Transport::Tcp
         };
-        torrent::Way::new(torrent::Arm::Libtorrent, transport, self.is_encrypted())
+        let encrypted = encryption.first(self.is_encrypted());
+        torrent::Way::new(torrent::Arm::Libtorrent, transport, encrypted)
     }
 
     /// Which DHT node the session of this way has, if any.
@@ -308,6 +333,7 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
             .collect(),
     };
     let dht = settings.dht.as_ref().filter(|_| way.identity().is_some());
+    let is_encrypted = settings.encryption.first(way.is_encrypted());
     let named = |name: &str| {
         if settings.anonymous {
             String::new()
@@ -335,7 +361,33 @@ pub(crate) fn session_settings(settings: &Settings, way: Way) -> Vec<Setting> {
         setting("enable_outgoing_utp", way.is_utp()),
         setting("enable_incoming_tcp", accepts),
         setting("enable_incoming_utp", accepts),
-        setting("out_enc_policy", if way.is_encrypted() { 0 } else { 2 }),
+        setting(
+            "out_enc_policy",
+            if is_encrypted { FORCED } else { DISABLED },
+        ),
+        setting(
+            "in_enc_policy",
+            match settings.encryption {
+                Encryption::Prefer => ENABLED,
+                Encryption::Require => FORCED,
+                Encryption::Off => DISABLED,
+            },
+        ),
+        setting(
+            "allowed_enc_level",
+            match settings.encryption {
+                Encryption::Require => ONLY_RC4,
+                Encryption::Prefer | Encryption::Off => ANY_LEVEL,
+            },
+        ),
+        setting(
+            "outgoing_interfaces",
+            match settings.bind.as_slice() {
+                // It takes them in turn, of whichever family the peer is: the engine refuses two where it dials.
+                [one] if settings.proxy.is_none() => one.to_string(),
+                _ => String::new(),
+            },
+        ),
         setting("enable_lsd", settings.lsd && listens),
         setting("enable_upnp", settings.port_mapping && listens),
         setting("enable_natpmp", settings.port_mapping && listens),
@@ -477,6 +529,35 @@ mod tests {
             assert!(!value("dht_bootstrap_nodes").contains("router"));
         }
         assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn encryption_and_the_bound_address_hold_in_every_session() {
+        let of = |encryption, bind: &[&str]| {
+            let settings = Settings {
+                encryption,
+                bind: bind.iter().map(|ip| ip.parse().unwrap()).collect(),
+                ..Settings::loopback()
+            };
+            [Way::Tcp, Way::TcpMse, Way::Utp, Way::UtpMse].map(|way| {
+                let all = session_settings(&settings, way);
+                let names = [
+                    "out_enc_policy",
+                    "in_enc_policy",
+                    "allowed_enc_level",
+                    "outgoing_interfaces",
+                ];
+                let value = |name| all.iter().find(|entry| entry.name == name).unwrap();
+                names.map(|name| value(name).value.clone()).join(" ")
+            })
+        };
+        let (plain, mse) = ("2 1 3 ", "0 1 3 ");
+        assert_eq!(of(Encryption::Prefer, &[]), [plain, mse, plain, mse]);
+        assert_eq!(of(Encryption::Require, &["::1"]), ["0 0 2 ::1"; 4]);
+        let off = of(Encryption::Off, &["127.0.0.1", "::1"]);
+        assert_eq!((off[0].as_str(), off[2].as_str()), ("2 2 3 ", "2 2 3 "));
+        assert_eq!(Way::TcpMse.under(Encryption::Off), Way::Tcp);
+        assert!(Way::Utp.as_seen_outside(Encryption::Require).encrypted);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::bridge::{Event, EventKind};
 use super::events::{self, FetchEvent};
 use super::failure::{asks_for_encryption, failure, more_telling};
 use super::settings::Way;
-use crate::torrent::{self, Failure, PeerAddr, PeerSource, Phase, Reason};
+use crate::torrent::{self, Encryption, Failure, PeerAddr, PeerSource, Phase, Reason};
 
 /// How long TCP may take to connect before uTP is tried beside it.
 const UTP_JOINS_AFTER: Duration = Duration::from_secs(1);
@@ -46,6 +46,7 @@ pub(crate) struct Ways {
     dialled: VecDeque<(Instant, PeerAddr)>,
     /// Nobody is dialled.
     lookup_only: bool,
+    encryption: Encryption,
     exhausted: bool,
     finished: bool,
     /// What the caller has not been told yet.
@@ -53,10 +54,11 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    pub(crate) fn new(trackers: &[String], lookup_only: bool) -> Self {
+    pub(crate) fn new(trackers: &[String], lookup_only: bool, encryption: Encryption) -> Self {
         Self {
             trackers: trackers.iter().map(|url| (url.clone(), None)).collect(),
             lookup_only,
+            encryption,
             ..Self::default()
         }
     }
@@ -82,7 +84,7 @@ impl Ways {
                 continue;
             }
             if allowed(&addr) {
-                let way = Way::from(way);
+                let way = Way::from(way).under(self.encryption);
                 self.begin(addr, way, now);
                 match dials.iter_mut().find(|(dialled, _)| *dialled == way) {
                     Some((_, addrs)) => addrs.push(addr),
@@ -202,7 +204,7 @@ impl Ways {
                 }
                 self.out.push_back(FetchEvent::Connected {
                     addr,
-                    way: way.as_seen_outside(),
+                    way: way.as_seen_outside(self.encryption),
                     elapsed,
                 });
             }
@@ -222,7 +224,7 @@ impl Ways {
                 self.finished = true;
                 self.out.push_back(FetchEvent::Metadata {
                     addr,
-                    way: way.as_seen_outside(),
+                    way: way.as_seen_outside(self.encryption),
                     bytes: event.data,
                     elapsed,
                 });
@@ -278,6 +280,8 @@ impl Ways {
         elapsed: Duration,
         now: Instant,
     ) -> Option<Dial> {
+        // Otherwise every way is, or none.
+        let may_encrypt = self.encryption == Encryption::Prefer;
         let peer = self.peers.get_mut(&addr)?;
         if peer.open & way.bit() == 0 {
             return None;
@@ -286,12 +290,14 @@ impl Ways {
             _ if peer.inbound => None,
             _ if failure.reason == Reason::Internal => None,
             Way::Tcp if failure.phase == Phase::Connect => Some(Way::Utp),
-            Way::Tcp if asks_for_encryption(&failure) => Some(Way::TcpMse),
             // A client with TCP switched off may still accept, and hang up on, a TCP connection.
+            Way::Tcp if asks_for_encryption(&failure) => {
+                Some(if may_encrypt { Way::TcpMse } else { Way::Utp })
+            }
             Way::TcpMse if failure.phase == Phase::Connect || asks_for_encryption(&failure) => {
                 Some(Way::Utp)
             }
-            Way::Utp if asks_for_encryption(&failure) => Some(Way::UtpMse),
+            Way::Utp if may_encrypt && asks_for_encryption(&failure) => Some(Way::UtpMse),
             // What worked once need not work today.
             Way::Utp | Way::UtpMse if failure.phase == Phase::Connect => Some(Way::Tcp),
             _ => None,

@@ -16,7 +16,7 @@ use super::connection::{Connection, Target, checkpoint, write_transaction};
 use super::writer::Work;
 use super::{
     Record, RecordResult, StoreError, failed_torrent, metadata_request, peer_group, peer_state,
-    torrent_metadata, tracker_state, value,
+    search, torrent_metadata, tracker_state, value,
 };
 
 /// How often those that are older are looked for.
@@ -133,6 +133,25 @@ impl Database {
     pub(super) fn save(&mut self, work: &mut Work) -> Result<(), StoreError> {
         match self.transaction(&[], work) {
             Ok(()) | Err(Failure::Applied) => Ok(()),
+            Err(Failure::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether there are torrents that are still to be indexed.
+    pub(super) fn is_indexing(&mut self) -> bool {
+        let connection = self.connection.as_mut();
+        connection.is_some_and(|connection| search::is_indexing(connection).unwrap_or(false))
+    }
+
+    /// Indexes so many of them. Whether others are left.
+    pub(super) fn index(&mut self, most: i64) -> Result<bool, StoreError> {
+        let mut more = false;
+        let indexed = self.transaction(&[], |connection| {
+            more = search::index_some(connection, most)?;
+            Ok(())
+        });
+        match indexed {
+            Ok(()) | Err(Failure::Applied) => Ok(more),
             Err(Failure::Error(error)) => Err(error),
         }
     }

@@ -29,6 +29,8 @@ pub const MAX_SALT_BYTES: usize = 64;
 const LIST_CHARS: usize = 100;
 /// Values of one query, and rows of one statement: databases bound the parameters of both.
 const CHUNK: usize = 500;
+/// Values up to which a query names each: most hashes have two, where there are no salts.
+const FEW: usize = 8;
 /// For how long the salts are taken as they were read.
 const SALTS_FOR: Duration = Duration::from_secs(2);
 
@@ -192,10 +194,18 @@ pub(super) fn find(
 ) -> QueryResult<Option<Blocked>> {
     for chunk in candidates(infohash, salts).chunks(CHUNK) {
         let values: Vec<&[u8]> = chunk.iter().map(|entry| entry.value.as_slice()).collect();
-        let rows: Vec<Blocked> = table::table
-            .filter(table::value.eq_any(values))
+        let mut query = table::table
             .select((table::value, table::salt, table::list, table::added_at))
-            .load(connection)?;
+            .into_boxed();
+        if values.len() <= FEW {
+            // A statement with a list of any length would be compiled each time.
+            for value in values {
+                query = query.or_filter(table::value.eq(value));
+            }
+        } else {
+            query = query.filter(table::value.eq_any(values));
+        }
+        let rows: Vec<Blocked> = query.load(connection)?;
         let is_meant = |row: &Blocked| {
             chunk
                 .iter()

@@ -25,6 +25,7 @@ use diesel::prelude::*;
 
 use super::connection::Connection;
 use super::exchange::SessionRow;
+use super::pages::{At, in_steps};
 use super::schema::crawl_session as table;
 use super::upsert;
 use super::value::{DETAIL_CHARS, bounded, clamped, millis, senseless, text, unsigned};
@@ -221,12 +222,28 @@ fn fail_silent(connection: &mut Connection, session: &CrawlSession) -> QueryResu
     .map(drop)
 }
 
-/// Up to `limit` runs, the latest first.
-pub(super) fn latest(connection: &mut Connection, limit: u32) -> QueryResult<Vec<CrawlSession>> {
-    let rows: Vec<SessionRow> = table::table
-        .order((table::started_at.desc(), table::session_id))
-        .limit(limit.into())
-        .select(SessionRow::as_select())
-        .load(connection)?;
+/// Up to `limit` runs, the latest first: from the beginning, or those after the one that started at this time.
+pub(super) fn latest(
+    connection: &mut Connection,
+    after: Option<(i64, &str)>,
+    limit: u32,
+) -> QueryResult<Vec<CrawlSession>> {
+    let rows: Vec<SessionRow> = in_steps(after, limit, |at, left| {
+        let query = table::table
+            .order((table::started_at.desc(), table::session_id.desc()))
+            .limit(left)
+            .select(SessionRow::as_select())
+            .into_boxed();
+        match at {
+            At::Start => query.load(connection),
+            At::Among((started_at, id)) => query
+                .filter(table::started_at.eq(started_at))
+                .filter(table::session_id.lt(id))
+                .load(connection),
+            At::Behind((started_at, _)) => query
+                .filter(table::started_at.lt(started_at))
+                .load(connection),
+        }
+    })?;
     rows.into_iter().map(CrawlSession::from_row).collect()
 }

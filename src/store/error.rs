@@ -119,6 +119,14 @@ pub enum StoreError {
         /// Why not, and what to do.
         detail: String,
     },
+    /// No copy of the database was made.
+    #[error("no copy of the database in `{file}`: {detail}")]
+    Backup {
+        /// Where to.
+        file: String,
+        /// Why not, and what to do.
+        detail: String,
+    },
     /// The file with the password cannot be read.
     #[error("cannot read the password file `{path}` ({detail}): check its path and permissions")]
     PasswordFile {
@@ -252,7 +260,7 @@ impl StoreError {
     }
 
     /// Whether the database refused this record, and would take another one.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Statement { .. } | Self::Value(_))
     }
 

@@ -2,7 +2,8 @@
 //! a line that says what follows.
 //!
 //! Hashes are hex and dictionaries base64; numbers of rows are left out, since each database gives its
-//! own. `import_progress` and `applied_batch` stay: they are about one database.
+//! own. `import_progress`, `applied_batch` and `daemon_state` stay: they are about
+//! one database.
 
 mod bytes;
 mod export;
@@ -24,7 +25,7 @@ pub(super) use self::keyed::{Aged, Keyed, Portable};
 pub(super) use self::lines::Lines;
 pub(super) use self::rows::{
     AttemptRow, BlockedRow, FailedRow, FileRow, GroupRow, NodeRow, PeerRow, SaltRow, SessionRow,
-    TorrentRow, TrackerRow,
+    TorrentRow, TrackerRow, WantedRow,
 };
 pub(super) use self::soundness::Sound;
 
@@ -78,11 +79,13 @@ pub enum Table {
     BlockedSalt,
     /// The blocklist.
     BlockedInfohash,
+    /// Hashes that a service is asked for.
+    WantedTorrent,
 }
 
 impl Table {
     /// Every table of an export, in its order: torrents before what refers to them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::TorrentMetadata,
         Self::TorrentFile,
         Self::MetadataRequest,
@@ -94,6 +97,7 @@ impl Table {
         Self::CrawlSession,
         Self::BlockedSalt,
         Self::BlockedInfohash,
+        Self::WantedTorrent,
     ];
 
     /// Its name in the database.
@@ -111,6 +115,7 @@ impl Table {
             Self::CrawlSession => "crawl_session",
             Self::BlockedSalt => "blocked_salt",
             Self::BlockedInfohash => "blocked_infohash",
+            Self::WantedTorrent => "wanted_torrent",
         }
     }
 }
@@ -166,6 +171,7 @@ pub(super) enum Row {
     CrawlSession(Box<SessionRow>),
     BlockedSalt(SaltRow),
     BlockedInfohash(BlockedRow),
+    WantedTorrent(Box<WantedRow>),
 }
 
 impl Row {
@@ -182,6 +188,7 @@ impl Row {
             Self::CrawlSession(_) => Table::CrawlSession,
             Self::BlockedSalt(_) => Table::BlockedSalt,
             Self::BlockedInfohash(_) => Table::BlockedInfohash,
+            Self::WantedTorrent(_) => Table::WantedTorrent,
         }
     }
 
@@ -198,6 +205,7 @@ impl Row {
             Self::CrawlSession(row) => row.verdict(),
             Self::BlockedSalt(row) => row.verdict(),
             Self::BlockedInfohash(row) => row.verdict(),
+            Self::WantedTorrent(row) => row.verdict(),
         }
     }
 }
@@ -268,6 +276,10 @@ macro_rules! with_row {
                 type $Row = $crate::store::exchange::BlockedRow;
                 $body
             }
+            $crate::store::exchange::Table::WantedTorrent => {
+                type $Row = $crate::store::exchange::WantedRow;
+                $body
+            }
         }
     };
 }
@@ -308,5 +320,6 @@ into_row!(
     NodeRow => DhtNodeState (boxed),
     SessionRow => CrawlSession (boxed),
     SaltRow => BlockedSalt,
-    BlockedRow => BlockedInfohash
+    BlockedRow => BlockedInfohash,
+    WantedRow => WantedTorrent (boxed)
 );

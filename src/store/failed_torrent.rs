@@ -15,6 +15,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
+use super::pages::{At, in_steps};
 use super::schema::failed_torrent as table;
 use super::upsert;
 use super::value::{self, DETAIL_CHARS, keys, senseless, text, unsigned, v2_range};
@@ -111,22 +112,19 @@ pub(super) fn find(
     connection: &mut Connection,
     infohash: &Infohash,
 ) -> QueryResult<Option<FailedTorrent>> {
-    let facts: Option<Facts> = table::table
-        .filter(table::infohash.eq_any(keys(infohash)))
-        .order(table::failed_at.desc())
-        .select(FACTS)
-        .first(connection)
-        .optional()?;
+    // Neither a list of any length nor a limit: SQLite would compile the statement each time.
+    let latest = table::table.order(table::failed_at.desc()).select(FACTS);
+    let mut query = latest.into_boxed();
+    for key in keys(infohash) {
+        query = query.or_filter(table::infohash.eq(key));
+    }
+    let facts: Option<Facts> = query.load(connection)?.into_iter().next();
     let facts = match (facts, infohash) {
         (None, Infohash::V1(id)) => {
             // A hash from the DHT may be a v2 hash cut to 20 bytes.
             let (from, to) = v2_range(id);
-            table::table
-                .filter(table::infohash.between(from, to))
-                .order(table::failed_at.desc())
-                .select(FACTS)
-                .first(connection)
-                .optional()?
+            let query = latest.filter(table::infohash.between(from, to));
+            query.load(connection)?.into_iter().next()
         }
         (facts, _) => facts,
     };
@@ -140,31 +138,49 @@ pub struct FailedFilter {
     pub reason: Option<Reason>,
     /// Only those that cool down beyond this time: UTC, milliseconds since 1970.
     pub cooling_at_ms: Option<i64>,
+    /// Only those that are worth another try at this time: UTC, milliseconds since 1970.
+    pub due_at_ms: Option<i64>,
     /// Only those that failed last before this time: UTC, milliseconds since 1970.
     pub failed_before_ms: Option<i64>,
 }
 
-/// Up to `limit` hashes that failed, the soonest to be tried again first.
+/// Up to `limit` hashes that failed, the soonest to be tried again first: from the beginning, or those after
+/// the one that was to be tried again at a time.
 pub(super) fn list(
     connection: &mut Connection,
     filter: &FailedFilter,
+    after: Option<(i64, &Infohash)>,
     limit: u32,
 ) -> QueryResult<Vec<(Infohash, FailedTorrent)>> {
-    let mut query = table::table
-        .select((table::infohash, FACTS))
-        .order((table::retry_at, table::infohash))
-        .limit(limit.into())
-        .into_boxed();
-    if let Some(reason) = filter.reason {
-        query = query.filter(table::reason.eq(reason.as_str()));
-    }
-    if let Some(at) = filter.cooling_at_ms {
-        query = query.filter(table::retry_at.gt(at));
-    }
-    if let Some(at) = filter.failed_before_ms {
-        query = query.filter(table::failed_at.lt(at));
-    }
-    let rows: Vec<(Vec<u8>, Facts)> = query.load(connection)?;
+    let rows: Vec<(Vec<u8>, Facts)> = in_steps(after, limit, |at, left| {
+        let mut query = table::table
+            .select((table::infohash, FACTS))
+            .order((table::retry_at, table::infohash))
+            .limit(left)
+            .into_boxed();
+        match at {
+            At::Start => {}
+            At::Among((time, infohash)) => {
+                query = query
+                    .filter(table::retry_at.eq(time))
+                    .filter(table::infohash.gt(infohash.as_bytes()));
+            }
+            At::Behind((time, _)) => query = query.filter(table::retry_at.gt(time)),
+        }
+        if let Some(reason) = filter.reason {
+            query = query.filter(table::reason.eq(reason.as_str()));
+        }
+        if let Some(at) = filter.cooling_at_ms {
+            query = query.filter(table::retry_at.gt(at));
+        }
+        if let Some(at) = filter.due_at_ms {
+            query = query.filter(table::retry_at.le(at));
+        }
+        if let Some(at) = filter.failed_before_ms {
+            query = query.filter(table::failed_at.lt(at));
+        }
+        query.load(connection)
+    })?;
     rows.into_iter()
         .map(|(key, facts)| {
             let infohash = Infohash::from_bytes(&key)
@@ -194,6 +210,9 @@ pub(super) fn clear(connection: &mut Connection, filter: &FailedFilter) -> Query
     }
     if let Some(at) = filter.cooling_at_ms {
         query = query.filter(table::retry_at.gt(at));
+    }
+    if let Some(at) = filter.due_at_ms {
+        query = query.filter(table::retry_at.le(at));
     }
     if let Some(at) = filter.failed_before_ms {
         query = query.filter(table::failed_at.lt(at));

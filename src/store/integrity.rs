@@ -10,12 +10,12 @@ use diesel::prelude::*;
 use super::connection::Connection;
 use super::database::{DataError, Database, Watch};
 use super::exchange::{Keyed as _, PAGE, Row, Sound as _, Table, TorrentRow, with_row};
-use super::schema::{torrent_file, torrent_metadata};
+use super::schema::{torrent_file, torrent_metadata, torrent_search};
 use super::torrent_metadata::{
     ARM_CHARS, PENDING, SOURCE_CHARS, Times, bounded_name, put_seen, stored_identity,
 };
 use super::value::bounded;
-use super::{dictionary, take, torrent_file as files, upkeep};
+use super::{dictionary, search, take, torrent_file as files, upkeep};
 use crate::torrent::Infohash;
 
 /// What can be done about a damaged row.
@@ -93,6 +93,7 @@ impl Database {
                 check.rows(table, watch)?;
             }
         }
+        check.unindexed(watch)?;
         // Last: what was repaired is well.
         watch.step("the database's own check", 0)?;
         for what in check.database.read(upkeep::own_check)? {
@@ -188,12 +189,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Files whose torrent is gone.
+    /// Files, and rows to search by, whose torrent is gone.
     fn orphans(&mut self) -> Result<(), DataError> {
-        let known = torrent_metadata::table.select(torrent_metadata::id);
+        let known = || torrent_metadata::table.select(torrent_metadata::id);
         let orphans: Vec<i64> = self.database.read(|connection| {
             torrent_file::table
-                .filter(torrent_file::torrent_id.ne_all(known))
+                .filter(torrent_file::torrent_id.ne_all(known()))
                 .select(torrent_file::torrent_id)
                 .distinct()
                 .load(connection)
@@ -206,7 +207,58 @@ impl Check<'_> {
             let fault = ("its torrent is missing".to_owned(), Remedy::Delete);
             self.report("torrent_file", format!("torrent {id}"), fault, self.repair);
         }
+        let orphans: Vec<i64> = self.database.read(|connection| {
+            torrent_search::table
+                .filter(torrent_search::torrent_id.ne_all(known()))
+                .select(torrent_search::torrent_id)
+                .load(connection)
+        })?;
+        for id in orphans {
+            if self.repair {
+                self.database
+                    .write_politely(|connection| search::delete(connection, id))?;
+            }
+            let fault = ("its torrent is missing".to_owned(), Remedy::Delete);
+            self.report(
+                "torrent_search",
+                format!("torrent {id}"),
+                fault,
+                self.repair,
+            );
+        }
         Ok(())
+    }
+
+    /// Torrents that no search finds, such as those that a program stored which knew no search.
+    fn unindexed(&mut self, watch: &mut Watch<'_>) -> Result<(), DataError> {
+        let (mut after, mut seen) = (i64::MIN, 0);
+        loop {
+            let page = self
+                .database
+                .read(|connection| search::unindexed(connection, after, PAGE))?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = *last;
+            seen += page.len() as u64;
+            for id in page {
+                if self.repair {
+                    self.database
+                        .write_politely(|connection| search::index_one(connection, id))?;
+                }
+                let fault = (
+                    "it has no row, and can't be searched".to_owned(),
+                    Remedy::Rebuild,
+                );
+                self.report(
+                    "torrent_search",
+                    format!("torrent {id}"),
+                    fault,
+                    self.repair,
+                );
+            }
+            watch.step("torrents without a row to search them by", seen)?;
+        }
     }
 
     /// Rows that could not be read back.
@@ -377,6 +429,7 @@ fn mend(connection: &mut Connection, id: i64) -> QueryResult<bool> {
                     table::encoding.eq(take::cleaned(&row.encoding, 1_000)),
                 ))
                 .execute(connection)?;
+            search::delete(connection, id)?;
         }
     }
     // Gone is well, too: it was deleted, or became one with the row of its other hash.
@@ -420,6 +473,7 @@ fn label(row: &Row) -> String {
         Row::CrawlSession(row) => row.session_id.clone(),
         Row::BlockedSalt(row) => hash(&row.salt),
         Row::BlockedInfohash(row) => hash(&row.value),
+        Row::WantedTorrent(row) => hash(&row.infohash),
     };
     bounded(&text, 100).to_owned()
 }

@@ -25,7 +25,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use diesel::dsl::max;
+use diesel::dsl::{exists, max};
 use diesel::prelude::*;
 
 use super::connection::Connection;
@@ -197,6 +197,16 @@ pub(super) fn latest(
     infohash: &Infohash,
     limit: u32,
 ) -> QueryResult<Vec<PastAttempt>> {
+    // Of most hashes there is none. SQLite compiles the statement below each time, for its limit and its
+    // list, and these once.
+    let mut is_known = false;
+    for key in keys(infohash) {
+        let attempts = table::table.filter(table::infohash.eq(key));
+        is_known |= diesel::select(exists(attempts)).get_result::<bool>(connection)?;
+    }
+    if !is_known {
+        return Ok(Vec::new());
+    }
     let rows: Vec<PastRow> = table::table
         .filter(table::infohash.eq_any(keys(infohash)))
         .order(table::started_at.desc())
@@ -204,6 +214,34 @@ pub(super) fn latest(
         .select(PastRow::as_select())
         .load(connection)?;
     rows.into_iter().map(PastRow::into_attempt).collect()
+}
+
+/// Up to `limit` attempts at this hash, the latest first, each with its number: from the beginning, or those
+/// that are before the one with this start and this number. There are as many as are kept of one hash, so that
+/// they may be sorted.
+pub(super) fn page(
+    connection: &mut Connection,
+    infohash: &Infohash,
+    after: Option<(i64, i64)>,
+    limit: u32,
+) -> QueryResult<Vec<(i64, Attempt)>> {
+    let mut query = table::table
+        .filter(table::infohash.eq_any(keys(infohash)))
+        .order((table::started_at.desc(), table::id.desc()))
+        .limit(limit.into())
+        .select((table::id, ReadRow::as_select()))
+        .into_boxed();
+    if let Some((started_at, id)) = after {
+        query = query.filter(
+            table::started_at
+                .lt(started_at)
+                .or(table::started_at.eq(started_at).and(table::id.lt(id))),
+        );
+    }
+    let rows: Vec<(i64, ReadRow)> = query.load(connection)?;
+    rows.into_iter()
+        .map(|(id, row)| Ok((id, row.into_attempt()?.1)))
+        .collect()
 }
 
 /// Up to `limit` attempts at this peer, or at all ports of its address, that started from the first to the

@@ -5,16 +5,19 @@
 //! what waits in one transaction ([`Store::record`]). Times are UTC, in milliseconds since 1970.
 
 mod applied_batch;
+mod backup;
 mod batch;
 mod blocklist;
 mod connection;
 mod crawl_session;
+mod daemon_state;
 mod database;
 #[cfg(test)]
 #[path = "../../tests/databases/mod.rs"]
 mod databases;
 mod dht_node_state;
 mod dictionary;
+pub mod disk;
 mod error;
 mod examine;
 mod exchange;
@@ -26,15 +29,18 @@ mod legacy_import;
 mod metadata_request;
 mod migration;
 mod mysql;
+mod pages;
 mod peer_group;
 mod peer_state;
 #[cfg(test)]
 mod plans;
 mod postgres;
+mod pruning;
 mod recall;
 mod record;
 mod retention;
 mod schema;
+mod search;
 mod server_url;
 mod sqlite;
 mod statistics;
@@ -42,16 +48,18 @@ mod take;
 mod torrent_file;
 mod torrent_metadata;
 mod tracker_state;
+mod unresolved;
 mod upkeep;
 mod upsert;
 mod url;
 mod value;
+mod wanted_torrent;
 mod worker;
 mod writer;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -74,18 +82,25 @@ pub use self::legacy::{
 };
 pub use self::legacy_import::{LegacyOptions, LegacyTable, LegacyUrl, Rejected};
 pub use self::migration::{Schema, SchemaStep};
+pub use self::pruning::Kept;
 pub use self::recall::Recall;
 pub use self::record::{Record, RecordResult};
 pub use self::retention::{PruneOptions, Pruned, Retention};
+pub use self::search::{
+    CursorError, Indexing, SearchError, TorrentCursor, TorrentPage, TorrentQuery, TorrentSort,
+    TorrentSummary,
+};
 pub use self::server_url::ServerUrl;
 pub use self::statistics::{AttemptGroup, Funnel, Latencies};
-pub use self::torrent_metadata::{ResolvedTorrent, StoredTorrent};
+pub use self::torrent_metadata::{PendingTorrent as KnownTorrent, ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
+pub use self::wanted_torrent::{NowWanted, WantedTorrent};
 pub use self::writer::StoreHealth;
 
 use self::connection::{Connection, ReadPool, STATEMENT_TIMEOUT, Target, write_transaction};
 use self::writer::Writer;
 use crate::history::{Attempt, Group, GroupState, PeerState, TrackerState};
+use crate::telemetry::catalogue::STORE_READ_TIME;
 use crate::torrent::{Infohash, PeerAddr};
 
 /// DHT nodes of one transaction: those who wait for a result are not held up for long.
@@ -162,6 +177,8 @@ pub struct Store {
     writer: Writer,
     blocklist: blocklist::Snapshot,
     read_timeout: Duration,
+    /// Where it writes on this host.
+    directory: PathBuf,
 }
 
 impl std::fmt::Debug for Store {
@@ -189,7 +206,14 @@ impl Store {
             blocklist: blocklist::Snapshot::default(),
             target,
             read_timeout: options.read_timeout,
+            directory: disk::directory(url),
         })
+    }
+
+    /// The directory that it writes to on this host: that of a SQLite file, or of the journals of a server's database.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The torrent with this hash: v1, v2, or v2 cut to 20 bytes as the DHT has it. `None` too where
@@ -254,6 +278,13 @@ impl Store {
         read.await
     }
 
+    /// What is known of this hash, without the attempts and the peers: a short read.
+    pub async fn glance(&self, infohash: &Infohash) -> Result<Recall, StoreError> {
+        let (blocklist, infohash) = (self.blocklist.clone(), *infohash);
+        self.read(move |connection| recall::glance(connection, &blocklist, &infohash, false))
+            .await
+    }
+
     /// Whether nothing was blocked when the database was last read.
     #[must_use]
     pub fn blocklist_was_empty(&self) -> bool {
@@ -271,17 +302,6 @@ impl Store {
             tracker_state::find(connection, &urls)
         })
         .await
-    }
-
-    /// Up to `limit` hashes that failed, the soonest to be tried again first.
-    pub async fn failed_torrents(
-        &self,
-        filter: &FailedFilter,
-        limit: u32,
-    ) -> Result<Vec<(Infohash, FailedTorrent)>, StoreError> {
-        let filter = filter.clone();
-        self.read(move |connection| failed_torrent::list(connection, &filter, limit))
-            .await
     }
 
     /// Forgets that these hashes failed, each under any form of it. Those that had not.
@@ -317,6 +337,24 @@ impl Store {
             Err(_) if self.blocklist.was_empty() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Those of these hashes that are on the blocklist, in any form of them.
+    pub async fn blocked_among(
+        &self,
+        infohashes: &[Infohash],
+    ) -> Result<Vec<Infohash>, StoreError> {
+        let (blocklist, infohashes) = (self.blocklist.clone(), infohashes.to_vec());
+        self.read(move |connection| {
+            let mut blocked = Vec::new();
+            for infohash in infohashes {
+                if blocklist.find(connection, &infohash)?.is_some() {
+                    blocked.push(infohash);
+                }
+            }
+            Ok(blocked)
+        })
+        .await
     }
 
     /// The row of the blocklist that blocks this hash.
@@ -450,6 +488,11 @@ impl Store {
         self.read(statistics::database_size).await
     }
 
+    /// Bytes of the database that are in use: what was deleted from a SQLite file does not count.
+    pub async fn used(&self) -> Result<u64, StoreError> {
+        self.read(statistics::database_used).await
+    }
+
     /// How many rows there are. Reads every table's smallest index: not for every hash.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         self.read(|connection| {
@@ -557,12 +600,6 @@ impl Store {
             .await
     }
 
-    /// Up to `limit` runs, the latest first.
-    pub async fn sessions(&self, limit: u32) -> Result<Vec<CrawlSession>, StoreError> {
-        self.read(move |connection| crawl_session::latest(connection, limit))
-            .await
-    }
-
     /// How the writer is: what waits, and why.
     #[must_use]
     pub fn health(&self) -> StoreHealth {
@@ -605,7 +642,14 @@ impl Store {
         };
         // A server that vanished in the middle of a query is not waited for: the thread stays behind.
         let limit = self.read_timeout + 2 * STATEMENT_TIMEOUT;
-        match tokio::time::timeout(limit, tokio::task::spawn_blocking(read)).await {
+        let timer = STORE_READ_TIME.starts();
+        let answer = tokio::time::timeout(limit, tokio::task::spawn_blocking(read)).await;
+        timer.ends([if matches!(answer, Ok(Ok(Ok(_)))) {
+            "ok"
+        } else {
+            "error"
+        }]);
+        match answer {
             Ok(Ok(answer)) => answer,
             // A panic of the query, or a runtime that shuts down.
             Ok(Err(_)) => Err(StoreError::Closed),

@@ -20,8 +20,9 @@ pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/
 /// The largest dictionary that the wire takes is 10 MiB, and it is sent in one packet.
 const PACKET: i64 = 12 << 20;
 
-/// The name of the lock that one process has while it migrates.
-const MIGRATION_LOCK: &str = "metafetch migration";
+/// How the lock is called that one process has while it migrates, with a digest of the database's name:
+/// those of a server don't wait for each other.
+const MIGRATION_LOCK: &str = "metafetch migration ";
 
 /// Where and how to connect.
 #[derive(Clone)]
@@ -241,9 +242,9 @@ pub(super) fn begin_write(connection: &mut MysqlConnection) -> QueryResult<()> {
 pub(super) fn migrate(connection: &mut MysqlConnection, timeout: Duration) -> Result<(), Fault> {
     let seconds = i32::try_from(timeout.as_secs().max(1)).unwrap_or(i32::MAX);
     let got: Option<i32> = diesel::select(
-        diesel::dsl::sql::<Nullable<Integer>>("GET_LOCK(")
+        diesel::dsl::sql::<Nullable<Integer>>("GET_LOCK(CONCAT(")
             .bind::<Text, _>(MIGRATION_LOCK)
-            .sql(", ")
+            .sql(", MD5(DATABASE())), ")
             .bind::<Integer, _>(seconds)
             .sql(")"),
     )
@@ -255,7 +256,7 @@ pub(super) fn migrate(connection: &mut MysqlConnection, timeout: Duration) -> Re
         .run_pending_migrations(MIGRATIONS)
         .map(drop)
         .map_err(|error| Fault::Message(error.to_string()));
-    diesel::sql_query("DO RELEASE_LOCK(?)")
+    diesel::sql_query("DO RELEASE_LOCK(CONCAT(?, MD5(DATABASE())))")
         .bind::<Text, _>(MIGRATION_LOCK)
         .execute(connection)?;
     run

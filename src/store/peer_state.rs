@@ -25,6 +25,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::connection::Connection;
+use super::pages::{At, in_steps};
 use super::schema::peer_state as table;
 use super::upsert;
 use super::value::{self, CLIENT_CHARS, DELIVERED, clamped, text, unsigned};
@@ -263,6 +264,31 @@ pub(super) fn at(
         query = query.filter(table::peer_port.eq(i32::from(port)));
     }
     let rows = query.load(connection)?;
+    rows.into_iter().map(PeerRow::into_state).collect()
+}
+
+/// Up to `limit` peers in the order of the key: from the beginning, or those after this one.
+pub(super) fn page(
+    connection: &mut Connection,
+    after: Option<&PeerAddr>,
+    limit: u32,
+) -> QueryResult<Vec<(PeerAddr, PeerState)>> {
+    let after = after.map(|peer| (peer.ip().to_string(), i32::from(peer.port())));
+    let rows: Vec<PeerRow> = in_steps(after.as_ref(), limit, |at, left| {
+        let query = table::table
+            .order((table::peer_ip, table::peer_port))
+            .limit(left)
+            .select(PeerRow::as_select())
+            .into_boxed();
+        match at {
+            At::Start => query.load(connection),
+            At::Among((ip, port)) => query
+                .filter(table::peer_ip.eq(ip))
+                .filter(table::peer_port.gt(port))
+                .load(connection),
+            At::Behind((ip, _)) => query.filter(table::peer_ip.gt(ip)).load(connection),
+        }
+    })?;
     rows.into_iter().map(PeerRow::into_state).collect()
 }
 

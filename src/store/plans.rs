@@ -98,7 +98,9 @@ fn plan(connection: &mut Connection, statement: &str) -> (bool, String) {
     }
     .unwrap_or_else(|error| panic!("{statement}: {error}"));
     let walks = match connection {
-        Connection::Sqlite(_) => steps.iter().any(|step| step.contains("SCAN")),
+        Connection::Sqlite(_) => steps
+            .iter()
+            .any(|step| step.contains("SCAN") && step != "SCAN CONSTANT ROW"),
         Connection::Mysql(_) => steps.iter().any(|step| step == "ALL" || step == "index"),
         Connection::Postgres(_) => steps.iter().any(|step| step.contains("Seq Scan")),
     };
@@ -190,6 +192,19 @@ fn node() -> DhtNode {
     }
 }
 
+fn wanted(number: u16) -> WantedTorrent {
+    let mut hash = [8; 20];
+    hash[..2].copy_from_slice(&number.to_be_bytes());
+    WantedTorrent {
+        infohash: Infohash::V1(hash),
+        source: "api".to_owned(),
+        priority: 0,
+        trackers: Vec::new(),
+        peers: Vec::new(),
+        requested_at_ms: number.into(),
+    }
+}
+
 /// Fills the tables so far that an index is worth its while, and has the servers count the rows.
 fn fill(connection: &mut Connection) {
     let torrents: Vec<Record> = (0..600_u16)
@@ -227,6 +242,8 @@ fn fill(connection: &mut Connection) {
         };
         crawl_session::save(connection, &session).unwrap();
     }
+    let all: Vec<_> = (0..300).map(wanted).collect();
+    wanted_torrent::add(connection, &all).unwrap();
     let nodes: Vec<_> = (1..=300_u16)
         .map(|port| DhtNode {
             addr: PeerAddr::new([5, 6, 7, port.to_be_bytes()[1]].into(), port),
@@ -242,6 +259,7 @@ fn fill(connection: &mut Connection) {
         "failed_torrent",
         "crawl_session",
         "dht_node_state",
+        "wanted_torrent",
     ] {
         match connection {
             Connection::Sqlite(_) => {}
@@ -290,7 +308,14 @@ fn no_query_scans_a_table(url: &StoreUrl) {
             cooling_at_ms: Some(1),
             ..FailedFilter::default()
         };
-        let failed = failed_torrent::list(connection, &cooling, 10).unwrap();
+        torrent_metadata::pending_page(connection, Some((1, 1)), 10).unwrap();
+        let peers_after = peer_state::page(connection, Some(&peers[0]), 10).unwrap();
+        assert_eq!(peers_after.len(), 10);
+        crawl_session::latest(connection, Some((9, "a")), 10).unwrap();
+        let attempts =
+            metadata_request::page(connection, &resolved.infohash, Some((9, 9)), 10).unwrap();
+        assert!(!attempts.is_empty());
+        let failed = failed_torrent::list(connection, &cooling, None, 10).unwrap();
         assert!(!failed.is_empty());
         let states = peer_state::of_peers(connection, &peers).unwrap();
         assert_eq!(states.len(), 1);
@@ -303,6 +328,14 @@ fn no_query_scans_a_table(url: &StoreUrl) {
         dht_node_state::save(connection, &[node()]).unwrap();
         dht_node_state::save(connection, &[node()]).unwrap();
         tracker_state::find(connection, &["udp://tracker.example:1"]).unwrap();
+        for (number, is_new) in [(1, false), (999, true)] {
+            let kept = wanted_torrent::add(connection, &[wanted(number)]).unwrap();
+            assert!(kept.iter().all(|kept| kept.is_new == is_new));
+        }
+        let next = wanted_torrent::page(connection, "api", Some(&wanted(2)), 10).unwrap();
+        assert_eq!(next.len(), 10);
+        wanted_torrent::page(connection, "api", None, 10).unwrap();
+        assert!(search::index_some(connection, 10).is_ok());
     });
     assert!(statements.len() > 30, "{statements:?}");
     let mut unlike = HashSet::new();
@@ -347,17 +380,73 @@ fn lists_that_are_cut_short_come_in_the_order_of_an_index() {
     let url = StoreUrl::Sqlite(directory.path().join("a.db"));
     let target = Target::prepare(&url, &StoreOptions::default()).unwrap();
     let mut connection = target.migrate().unwrap();
+    let (hash, peer) = (Infohash::V1([1; 20]), "1.2.3.4:5".parse().unwrap());
     let statements = statements(&mut connection, |connection| {
-        failed_torrent::list(connection, &FailedFilter::default(), 10).unwrap();
+        failed_torrent::list(connection, &FailedFilter::default(), None, 10).unwrap();
+        let after = Some((1, &hash));
+        failed_torrent::list(connection, &FailedFilter::default(), after, 10).unwrap();
+        torrent_metadata::pending_page(connection, None, 10).unwrap();
+        torrent_metadata::pending_page(connection, Some((1, 1)), 10).unwrap();
+        peer_state::page(connection, Some(&peer), 10).unwrap();
+        crawl_session::latest(connection, Some((1, "a")), 10).unwrap();
         blocklist::list(connection, None, 10).unwrap();
         peer_state::latest_deliverers(connection, 10).unwrap();
         peer_state::most_failures(connection, 10).unwrap();
         metadata_request::of_peer(connection, [1, 2, 3, 4].into(), None, (1, 2), 10).unwrap();
         statistics::latencies(connection, 1, 10).unwrap();
+        wanted_torrent::page(connection, "api", Some(&wanted(2)), 10).unwrap();
     });
-    assert_eq!(statements.len(), 7, "{statements:?}");
+    assert_eq!(statements.len(), 19, "{statements:?}");
     for statement in statements {
         let (_, steps) = plan(&mut connection, &statement);
         assert!(!steps.contains("TEMP B-TREE"), "{steps}: {statement}");
+    }
+}
+
+#[test]
+fn a_search_walks_along_the_index_of_its_words_or_of_its_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = StoreUrl::Sqlite(directory.path().join("a.db"));
+    let target = Target::prepare(&url, &StoreOptions::default()).unwrap();
+    let mut connection = target.migrate().unwrap();
+    fill(&mut connection);
+    for (text, sort, index) in [
+        ("", TorrentSort::ResolvedAt, "torrent_search_resolved_at"),
+        ("", TorrentSort::Size, "torrent_search_size"),
+        ("", TorrentSort::Name, "torrent_search_name_key"),
+        (
+            "a",
+            TorrentSort::Relevance,
+            "torrent_terms VIRTUAL TABLE INDEX",
+        ),
+        ("a", TorrentSort::Size, "torrent_terms VIRTUAL TABLE INDEX"),
+    ] {
+        let mut query = TorrentQuery {
+            text: text.to_owned(),
+            sort,
+            ..TorrentQuery::default()
+        };
+        // From the beginning, behind a page, and with a filter.
+        for _ in 0..3 {
+            let mut next = None;
+            let statements = statements(&mut connection, |connection| {
+                let found = search::page(connection, &query).unwrap();
+                assert_eq!(found.torrents.len(), 50);
+                next = found.next;
+            });
+            let inner = statements.iter().find(|text| text.contains(" AS m "));
+            let (_, steps) = plan(&mut connection, inner.unwrap());
+            assert!(steps.contains(index), "{steps}: {inner:?}");
+            assert!(
+                steps.contains("SEARCH s USING INTEGER PRIMARY KEY"),
+                "{steps}"
+            );
+            if query.after.is_some() {
+                query.max_size = Some(9);
+                query.after = None;
+            } else {
+                query.after = next;
+            }
+        }
     }
 }

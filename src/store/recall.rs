@@ -35,6 +35,27 @@ pub struct Recall {
     pub peers: HashMap<PeerAddr, PeerState>,
 }
 
+/// Whether the hash is blocked; if not, its torrent; if there is none, its failure. With `refetch` the
+/// torrent is not looked for.
+pub(super) fn glance(
+    connection: &mut Connection,
+    blocklist: &Snapshot,
+    infohash: &Infohash,
+    refetch: bool,
+) -> QueryResult<Recall> {
+    let mut recall = Recall {
+        blocked: blocklist.find(connection, infohash)?.is_some(),
+        ..Recall::default()
+    };
+    if !(recall.blocked || refetch) {
+        recall.torrent = torrent_metadata::find(connection, infohash)?;
+    }
+    if !recall.blocked && recall.torrent.is_none() {
+        recall.failed = failed_torrent::find(connection, infohash)?;
+    }
+    Ok(recall)
+}
+
 pub(super) fn recall(
     connection: &mut Connection,
     blocklist: &Snapshot,
@@ -42,20 +63,10 @@ pub(super) fn recall(
     mut peers: Vec<PeerAddr>,
     refetch: bool,
 ) -> QueryResult<Recall> {
-    let mut recall = Recall {
-        blocked: blocklist.find(connection, infohash)?.is_some(),
-        ..Recall::default()
-    };
-    if recall.blocked {
+    let mut recall = glance(connection, blocklist, infohash, refetch)?;
+    if recall.blocked || recall.torrent.is_some() {
         return Ok(recall);
     }
-    if !refetch {
-        recall.torrent = torrent_metadata::find(connection, infohash)?;
-        if recall.torrent.is_some() {
-            return Ok(recall);
-        }
-    }
-    recall.failed = failed_torrent::find(connection, infohash)?;
     recall.attempts = metadata_request::latest(connection, infohash, ATTEMPTS)?;
     if !recall.attempts.is_empty() {
         recall.deliverers = metadata_request::deliverers(connection, infohash, DELIVERERS)?;

@@ -83,7 +83,10 @@ impl PruneOptions {
             Table::DhtNodeState => keep.nodes,
             Table::CrawlSession => keep.sessions,
             Table::TorrentMetadata => keep.torrents,
-            Table::TorrentFile | Table::BlockedSalt | Table::BlockedInfohash => None,
+            Table::TorrentFile
+            | Table::BlockedSalt
+            | Table::BlockedInfohash
+            | Table::WantedTorrent => None,
         };
         kept.map(|kept| self.now_ms.saturating_sub(millis(kept)))
     }
@@ -145,7 +148,10 @@ macro_rules! with_aged {
                 type $Row = SessionRow;
                 $body
             }
-            Table::TorrentFile | Table::BlockedSalt | Table::BlockedInfohash => $other,
+            Table::TorrentFile
+            | Table::BlockedSalt
+            | Table::BlockedInfohash
+            | Table::WantedTorrent => $other,
         }
     };
 }

@@ -2,7 +2,7 @@
 //! what the columns mean stands in the file of each table.
 
 /// The names of all tables, but for the one of the migrations.
-pub(super) const TABLES: [&str; 13] = [
+pub(super) const TABLES: [&str; 16] = [
     "torrent_metadata",
     "torrent_file",
     "metadata_request",
@@ -16,6 +16,9 @@ pub(super) const TABLES: [&str; 13] = [
     "blocked_salt",
     "import_progress",
     "applied_batch",
+    "wanted_torrent",
+    "daemon_state",
+    "torrent_search",
 ];
 
 diesel::table! {
@@ -228,6 +231,38 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    wanted_torrent (infohash) {
+        infohash -> Binary,
+        infohash_v2 -> Nullable<Binary>,
+        source -> Text,
+        precedence -> Integer,
+        trackers -> Text,
+        peers -> Text,
+        requested_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    daemon_state (name) {
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    /// Without `terms`, which is of another type on each database.
+    torrent_search (torrent_id) {
+        torrent_id -> BigInt,
+        content_type -> Text,
+        size -> BigInt,
+        files_count -> BigInt,
+        private -> Bool,
+        resolved_at -> BigInt,
+        name_key -> Text,
+    }
+}
+
 // Hashes that failed without an attempt.
 diesel::allow_tables_to_appear_in_same_query!(failed_torrent, metadata_request);
 
@@ -240,3 +275,4 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(torrent_file, torrent_metadata);
+diesel::allow_tables_to_appear_in_same_query!(torrent_metadata, torrent_search);

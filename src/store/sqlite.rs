@@ -115,6 +115,14 @@ pub(super) fn begin_immediate(connection: &mut SqliteConnection) -> QueryResult<
     AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")
 }
 
+/// Writes the database, as it is now, without its free pages, into an empty file.
+pub(super) fn copy(connection: &mut SqliteConnection, path: &str) -> QueryResult<()> {
+    diesel::sql_query("VACUUM INTO ?")
+        .bind::<diesel::sql_types::Text, _>(path)
+        .execute(connection)
+        .map(drop)
+}
+
 /// Moves the log into the database file and empties it, as far as no reader is in the way.
 pub(super) fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
     connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);")

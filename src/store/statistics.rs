@@ -191,6 +191,19 @@ struct Size {
     bytes: i64,
 }
 
+/// Bytes of the database, without pages of a SQLite database that are free, which it fills before it grows.
+pub(super) fn database_used(connection: &mut Connection) -> QueryResult<u64> {
+    let Connection::Sqlite(connection) = connection else {
+        return database_size(connection);
+    };
+    let size: Size = diesel::sql_query(
+        "SELECT (page_count - freelist_count) * page_size AS bytes \
+         FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+    )
+    .get_result(connection)?;
+    unsigned(size.bytes)
+}
+
 /// Bytes that the database takes, as it counts them itself.
 pub(super) fn database_size(connection: &mut Connection) -> QueryResult<u64> {
     let size: Size = match connection {

@@ -213,6 +213,8 @@ pub(super) fn row(
             ((new.ended_at, new.heartbeat_at) > (stored.ended_at, stored.heartbeat_at))
                 .then(|| new.clone())
         }),
+        // Who wants it already has asked here.
+        Row::WantedTorrent(row) => newer(connection, row.as_ref(), |_, _| None),
         Row::BlockedSalt(row) => salt(connection, row),
         Row::BlockedInfohash(row) => {
             // Without its salt it would block nothing.

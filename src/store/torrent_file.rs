@@ -79,6 +79,23 @@ pub(super) fn of_torrent(
         .collect()
 }
 
+/// The first `limit` files of a torrent: path and length in bytes.
+pub(super) fn first_of_torrent(
+    connection: &mut Connection,
+    torrent_id: i64,
+    limit: i64,
+) -> QueryResult<Vec<(String, u64)>> {
+    let rows: Vec<(String, i64)> = table::table
+        .filter(table::torrent_id.eq(torrent_id))
+        .order(table::position)
+        .limit(limit)
+        .select((table::path, table::length))
+        .load(connection)?;
+    rows.into_iter()
+        .map(|(path, length)| Ok((path, unsigned(length)?)))
+        .collect()
+}
+
 /// How many files there are.
 pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
     unsigned(table::table.count().get_result(connection)?)

@@ -29,14 +29,17 @@
 
 use std::borrow::Cow;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
+use super::pages::{At, in_steps};
 use super::schema::torrent_metadata as table;
 use super::value::{bounded, clamped, column, fits, keys, senseless, text, unsigned, v2_range};
-use super::{StoreError, torrent_file};
-use crate::torrent::{Infohash, PeerAddr};
+use super::{StoreError, search, torrent_file};
+use crate::torrent::{Info, Infohash, PeerAddr};
 
 /// The largest dictionary that is compressed, in bytes: the writer has one thread.
 const DEFLATE_BELOW: usize = 256 * 1024;
@@ -48,13 +51,15 @@ const NAME_CHARS: usize = 1_000;
 pub(super) const SOURCE_CHARS: usize = 200;
 /// The most characters of `arm`.
 pub(super) const ARM_CHARS: usize = 20;
-const TRACKERS: usize = 100;
+pub(super) const TRACKERS: usize = 100;
 const TRACKER_CHARS: usize = 2_000;
 
 /// The dictionary is there, and has the hash.
 pub(super) const VALID: &str = "valid";
 /// The dictionary is not there yet.
 pub(super) const PENDING: &str = "pending";
+/// The condition of the partial index of pending torrents: a bound text would not match it.
+const IS_PENDING: &str = "validation_status = 'pending'";
 
 /// A torrent that was just resolved and verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +94,29 @@ pub struct ResolvedTorrent {
 }
 
 impl ResolvedTorrent {
+    /// What is stored of this dictionary, which was checked, and whose bytes are `raw`: from no peer.
+    #[must_use]
+    pub fn of(infohash: Infohash, info: &Info, raw: Vec<u8>, trackers: Vec<String>) -> Self {
+        let files = info.files.iter().filter(|file| !file.is_padding);
+        Self {
+            infohash,
+            infohash_v2: infohash.v2().copied(),
+            name: info.name.clone(),
+            size: info.size,
+            piece_length: info.piece_length,
+            pieces_count: info.pieces,
+            private: info.private,
+            source: info.source.clone().unwrap_or_default(),
+            info: raw,
+            trackers,
+            files: files
+                .map(|file| (file.path.join("/"), file.length))
+                .collect(),
+            arm: String::new(),
+            peer: None,
+        }
+    }
+
     /// Refuses sizes that no column holds, before the torrent is queued with others.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         fits(self.size, "the size of the torrent")?;
@@ -267,6 +295,7 @@ pub(super) fn put_seen(
             .set(&row)
             .execute(connection)?;
         torrent_file::delete(connection, *id)?;
+        search::delete(connection, *id)?;
         *id
     } else {
         diesel::insert_into(table::table)
@@ -275,9 +304,18 @@ pub(super) fn put_seen(
         table::table
             .filter(table::infohash.eq(identity.as_bytes()))
             .select(table::id)
-            .first(connection)?
+            .get_result(connection)?
     };
     torrent_file::insert(connection, id, &torrent.files)?;
+    let facts = search::Facts {
+        size: row.size,
+        files_count: row.files_count,
+        private: row.private,
+        resolved_at: row.resolved_at,
+    };
+    let paths = torrent.files.iter().map(|(path, _)| path.as_str());
+    // The name as it is stored: without what a database refuses.
+    search::put(connection, id, &bounded_name(&torrent.name), paths, facts)?;
     Ok(identity)
 }
 
@@ -410,8 +448,78 @@ pub(super) fn count(connection: &mut Connection) -> QueryResult<u64> {
 
 /// How many torrents are known without their metadata. There is an index of them.
 pub(super) fn count_pending(connection: &mut Connection) -> QueryResult<u64> {
-    let pending = table::table.filter(table::validation_status.eq(PENDING));
+    let pending = table::table.filter(sql::<Bool>(IS_PENDING));
     unsigned(pending.count().get_result(connection)?)
+}
+
+/// Up to `limit` torrents that are known without their metadata, those that are known longest first: from the
+/// beginning, or those after the one that is known since this time and has this number.
+pub(super) fn pending_page(
+    connection: &mut Connection,
+    after: Option<(i64, i64)>,
+    limit: u32,
+) -> QueryResult<Vec<PendingTorrent>> {
+    let rows: Vec<PendingRow> = in_steps(after, limit, |at, left| {
+        let query = table::table
+            .filter(sql::<Bool>(IS_PENDING))
+            .order((table::discovered_at, table::id))
+            .limit(left)
+            .select(PendingRow::as_select())
+            .into_boxed();
+        match at {
+            At::Start => query.load(connection),
+            At::Among((discovered_at, id)) => query
+                .filter(table::discovered_at.eq(discovered_at))
+                .filter(table::id.gt(id))
+                .load(connection),
+            At::Behind((discovered_at, _)) => query
+                .filter(table::discovered_at.gt(discovered_at))
+                .load(connection),
+        }
+    })?;
+    rows.into_iter().map(PendingRow::into_torrent).collect()
+}
+
+/// A torrent that is known without its metadata: of another program, or since what was stored is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingTorrent {
+    /// Its number in the database, for [`Store::pending`](super::Store::pending).
+    pub id: i64,
+    /// Its hash, or both.
+    pub infohash: Infohash,
+    /// What it is said to be called; often empty.
+    pub name: String,
+    /// Trackers that are known of it.
+    pub trackers: Vec<String>,
+    /// When it was first heard of: UTC, milliseconds since 1970.
+    pub discovered_at_ms: i64,
+    /// When it was last heard of: UTC, milliseconds since 1970.
+    pub last_seen_at_ms: i64,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = table)]
+struct PendingRow {
+    id: i64,
+    infohash: Vec<u8>,
+    infohash_v2: Option<Vec<u8>>,
+    name: String,
+    trackers: String,
+    discovered_at: i64,
+    last_seen_at: i64,
+}
+
+impl PendingRow {
+    fn into_torrent(self) -> QueryResult<PendingTorrent> {
+        Ok(PendingTorrent {
+            id: self.id,
+            infohash: stored_identity(&self.infohash, self.infohash_v2.as_deref())?,
+            name: self.name,
+            trackers: serde_json::from_str(&self.trackers).unwrap_or_default(),
+            discovered_at_ms: self.discovered_at,
+            last_seen_at_ms: self.last_seen_at,
+        })
+    }
 }
 
 /// The trackers that are known of a row.

@@ -68,7 +68,7 @@ macro_rules! insert_rows {
     ($connection:expr, $table:expr, $rows:expr, $chunk:expr) => {{
         match $connection {
             Connection::Sqlite(connection) => {
-                for row in &$rows {
+                for row in $rows.iter() {
                     diesel::insert_into($table)
                         .values(row)
                         .execute(connection)?;

@@ -20,6 +20,7 @@ use super::connection::Target;
 use super::journal::{Spill, SpillError};
 use super::writer::{Answer, BATCH, Command, Job, Save, StoreHealth};
 use super::{Record, StoreError, StoreOptions, StoreUrl};
+use crate::telemetry::catalogue as the;
 
 /// The longest that the writer waits for the lock at once, so that it sees its own deadline.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -29,6 +30,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// For how long a journal is read before those who wait get their turn.
 const SLICE: Duration = Duration::from_millis(200);
+/// For how long nothing has to come before torrents are indexed that are not yet.
+const IDLE: Duration = Duration::from_millis(50);
+/// How many of them at a time: those who come meanwhile wait for so many.
+const INDEXED_AT_ONCE: i64 = 100;
 
 /// The database can't be written to.
 struct Outage {
@@ -51,6 +56,8 @@ pub(super) struct Worker {
     /// Entries that are read one by one, after a group of them could not be written at once.
     singly: usize,
     closing: CancellationToken,
+    /// Whether there may be torrents that are still to be indexed.
+    is_indexing: bool,
     /// When the writer has to have ended, once it is closing.
     end_by: Option<Instant>,
     runtime: tokio::runtime::Runtime,
@@ -75,8 +82,10 @@ impl Worker {
     ) -> Result<Self, StoreError> {
         let name = target.database.clone();
         let target = target.with_busy_timeout(options.retry_for.min(BUSY_TIMEOUT));
+        let mut database = Database::connect(target)?;
         Ok(Self {
-            database: Database::connect(target)?,
+            is_indexing: database.is_indexing(),
+            database,
             spill: Spill::open(url, options),
             name,
             retry_for: options.retry_for,
@@ -101,6 +110,7 @@ impl Worker {
                 self.save(save);
             }
             self.replay(|| !commands.is_empty());
+            self.index(|| !commands.is_empty());
             self.tell_health();
         }
         self.finish();
@@ -109,13 +119,18 @@ impl Worker {
     /// All that waits: records, and what else is to be saved. Empty where nothing came before the
     /// journal is to be read again; `None` after the last one.
     fn collect(&self, commands: &mut mpsc::Receiver<Command>) -> Option<(Vec<Job>, Vec<Save>)> {
-        let first = if self.spill.is_empty() {
+        let first = if self.spill.is_empty() && !self.is_indexing {
             commands.blocking_recv()
         } else {
             let next_try = self.outage.as_ref().map(|outage| outage.next_try);
             let wait = next_try.map_or(Duration::ZERO, |next_try| {
                 next_try.saturating_duration_since(Instant::now())
             });
+            let wait = if self.spill.is_empty() {
+                wait.max(IDLE)
+            } else {
+                wait
+            };
             let received = self
                 .runtime
                 .block_on(async { tokio::time::timeout(wait, commands.recv()).await });
@@ -150,6 +165,31 @@ impl Worker {
         let _ = save.answer.send(answer);
     }
 
+    /// Indexes torrents from before there was a search, until there are none left or somebody `is_waiting`.
+    fn index(&mut self, is_waiting: impl Fn() -> bool) {
+        while self.is_indexing
+            && self.spill.is_empty()
+            && self.is_due()
+            && !is_waiting()
+            && !self.closing.is_cancelled()
+        {
+            match self.database.index(INDEXED_AT_ONCE) {
+                Ok(more) => {
+                    self.outage = None;
+                    self.is_indexing = more;
+                }
+                Err(error) if error.is_transient() => self.is_away(error),
+                Err(error) => {
+                    tracing::warn!(
+                        "older torrents of the database `{}` can't be searched: {error}",
+                        self.name
+                    );
+                    self.is_indexing = false;
+                }
+            }
+        }
+    }
+
     /// Gets a batch into the database or into the journal, and answers it.
     fn settle(&mut self, jobs: Vec<Job>) {
         let batch_id = BatchId::random();
@@ -157,8 +197,14 @@ impl Worker {
         loop {
             let records: Vec<&Record> = jobs.iter().map(|job| &job.record).collect();
             if self.spill.is_empty() && self.is_due() {
-                match self.database.write(batch_id, &records) {
+                let timer = the::STORE_BATCH_TIME.starts();
+                let written = self.database.write(batch_id, &records);
+                timer.ends([if written.is_ok() { "ok" } else { "error" }]);
+                match written {
                     Ok(answers) => {
+                        the::STORE_BATCH_RECORDS.observe([], f64::from(small(records.len())));
+                        let stored = answers.iter().filter(|answer| answer.is_ok()).count();
+                        the::STORE_RECORDS.add(["database"], u64::from(small(stored)));
                         self.is_back();
                         return answer(jobs, answers);
                     }
@@ -205,6 +251,7 @@ impl Worker {
         let appended = self.spill.append(batch_id, &taken);
         match &appended {
             Ok(()) => {
+                the::STORE_RECORDS.add(["journal"], u64::from(small(taken.len())));
                 self.said.full = false;
                 self.said.unwritable = false;
                 self.say_away();
@@ -411,6 +458,11 @@ impl Worker {
             last_error: self.outage.as_ref().map(|outage| outage.error.clone()),
         };
     }
+}
+
+/// The size of a batch.
+fn small(records: usize) -> u32 {
+    u32::try_from(records).unwrap_or(u32::MAX)
 }
 
 /// Whoever waited may have been cancelled; the record is stored all the same.

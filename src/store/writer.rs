@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Connection, Target};
 use super::worker::Worker;
 use super::{Record, RecordResult, StoreError, StoreOptions, StoreUrl};
+use crate::telemetry::catalogue::STORE_RECORD_TIME;
 
 /// The most records of a transaction.
 pub(super) const BATCH: usize = 1_000;
@@ -120,6 +121,7 @@ impl Writer {
         if let RecordResult::Resolved(torrent) = &record.result {
             torrent.check()?;
         }
+        let timer = STORE_RECORD_TIME.starts();
         let memory = Arc::clone(&self.memory).acquire_many_owned(kib(&record));
         let (answer, answered) = oneshot::channel();
         let job = Job {
@@ -129,7 +131,9 @@ impl Writer {
         };
         let sent = self.commands.send(Command::Write(job)).await;
         sent.map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        let answer = answered.await.map_err(|_| StoreError::Closed)?;
+        timer.ends([]);
+        answer
     }
 
     /// Returns when the work is committed, or was not done.

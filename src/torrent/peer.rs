@@ -80,8 +80,12 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [first, second, ..] = ip.segments();
-    // 2000::/3 is all that is allocated for unicast (RFC 4291); of it 2001:db8::/32 is documentation.
-    (first & 0xe000) == 0x2000 && !(first == 0x2001 && second == 0x0db8)
+    // 2000::/3 is all that is allocated for unicast (RFC 4291). Of it 2001:db8::/32 is documentation;
+    // 2001::/32 (Teredo, RFC 4380) and 2002::/16 (6to4, RFC 3056) are tunnels to any address of IPv4, also
+    // to those that are not public.
+    (first & 0xe000) == 0x2000
+        && !(first == 0x2001 && matches!(second, 0x0db8 | 0))
+        && first != 0x2002
 }
 
 impl From<SocketAddr> for PeerAddr {
@@ -228,6 +232,7 @@ mod tests {
             "8.8.8.8:1",
             "3.1.2.3:6881",
             "[2a00::1]:6881",
+            "[2001:470::1]:6881",
             "172.32.0.1:5",
         ] {
             assert!(addr(public).is_public(), "{public}");
@@ -250,6 +255,8 @@ mod tests {
             "[fc00::1]:1",
             "[ff02::1]:1",
             "[2001:db8::1]:1",
+            "[2001:0:102:304::1]:1",
+            "[2002:7f00:1::1]:1",
             "[::]:1",
             "[::ffff:127.0.0.1]:1",
         ] {

@@ -1,14 +1,8 @@
-//! Compact peer lists: 6 bytes a peer for IPv4 (BEP 23), 18 for IPv6 (BEP 7), and the `ut_pex`
-//! message that carries both (BEP 11).
+//! Compact peer lists: 6 bytes a peer for IPv4 (BEP 23), 18 for IPv6 (BEP 7).
 
 use std::net::IpAddr;
 
-use super::bencode::{BencodeError, Limits, Node, parse_prefix};
 use crate::torrent::PeerAddr;
-
-/// Peers that are taken from one `ut_pex` message. BEP 11 allows 50 added in a minute; the first
-/// message after connecting may have more.
-const MAX_PEX: usize = 200;
 
 /// The peers of a list of 6-byte entries. A partial entry at its end is ignored. Ports and
 /// addresses are as they came: see [`PeerAddr::is_public`].
@@ -39,17 +33,6 @@ pub fn encode(peers: &[PeerAddr]) -> (Vec<u8>, Vec<u8>) {
         list.extend_from_slice(&peer.port().to_be_bytes());
     }
     (v4, v6)
-}
-
-/// The peers that a `ut_pex` message adds: `added` and `added6`, 200 at most. Dropped peers and
-/// flags are ignored.
-pub fn parse_ut_pex(payload: &[u8]) -> Result<Vec<PeerAddr>, BencodeError> {
-    let (dict, _) = parse_prefix(payload, Limits::MESSAGE)?;
-    let list = |key: &str| dict.get(key).and_then(Node::as_bytes).unwrap_or_default();
-    Ok(parse_v4(list("added"))
-        .chain(parse_v6(list("added6")))
-        .take(MAX_PEX)
-        .collect())
 }
 
 /// Entries of an address of `N` bytes and a port of two.
@@ -86,21 +69,6 @@ mod tests {
         assert_eq!(parse_v4(b"\x01\x02\x03\x04\x1a").count(), 0);
         let v6 = b"\x2a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1\x2a";
         assert_eq!(parse_v6(v6).collect::<Vec<_>>(), [addr("[2a00::1]:6881")]);
-    }
-
-    #[test]
-    fn a_pex_message_adds_both_kinds() {
-        let message = b"d5:added6:\x01\x02\x03\x04\x1a\xe17:added.f1:\x026:added618:\
-                        \x2a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe18:added6.f1:\x007:dropped6:\x09\x09\x09\x09\0\x01e";
-        assert_eq!(
-            parse_ut_pex(message),
-            Ok(vec![addr("1.2.3.4:6881"), addr("[2a00::1]:6881")])
-        );
-        assert_eq!(parse_ut_pex(b"d5:addedi1ee"), Ok(vec![]));
-        assert_eq!(parse_ut_pex(b"le"), Ok(vec![]));
-        assert!(parse_ut_pex(b"d5:added7:\x01").is_err());
-        let many = [&b"d5:added6000:"[..], &[1; 6000], b"e"].concat();
-        assert_eq!(parse_ut_pex(&many).unwrap().len(), MAX_PEX);
     }
 
     proptest! {

@@ -12,6 +12,8 @@ const MAX_CLIENT: usize = 100;
 pub struct ExtensionHandshake {
     /// The id under which the sender wants `ut_metadata` messages (BEP 9); `None` if it has none.
     pub ut_metadata: Option<u8>,
+    /// The sender says that it has no `ut_metadata`, or takes it back (id 0).
+    pub no_ut_metadata: bool,
     /// The id under which the sender wants `ut_pex` messages (BEP 11); `None` if it has none.
     pub ut_pex: Option<u8>,
     /// Size of the info dictionary in bytes, as the sender claims it: unchecked, may be zero,
@@ -45,7 +47,7 @@ impl ExtensionHandshake {
         encode_dict(|dict| {
             dict.emit_pair_with(b"m", |m| {
                 m.emit_unsorted_dict(|m| {
-                    if let Some(id) = self.ut_metadata {
+                    if let Some(id) = self.ut_metadata.or(self.no_ut_metadata.then_some(0)) {
                         m.emit_pair(b"ut_metadata", id)?;
                     }
                     if let Some(id) = self.ut_pex {
@@ -89,13 +91,13 @@ impl ExtensionHandshake {
         }
         let int = |key: &str| dict.get(key).and_then(Node::as_int);
         let bytes = |key: &str| dict.get(key).and_then(Node::as_bytes);
-        let id = |name: &str| {
-            let id = u8::try_from(dict.get("m")?.get(name)?.as_int()?).ok()?;
-            (id != 0).then_some(id) // 0 takes an extension back (BEP 10)
-        };
+        let id = |name: &str| u8::try_from(dict.get("m")?.get(name)?.as_int()?).ok();
+        let is_on = |id: &u8| *id != 0; // 0 takes an extension back (BEP 10)
+        let ut_metadata = id("ut_metadata");
         Ok(Self {
-            ut_metadata: id("ut_metadata"),
-            ut_pex: id("ut_pex"),
+            ut_metadata: ut_metadata.filter(is_on),
+            no_ut_metadata: ut_metadata == Some(0),
+            ut_pex: id("ut_pex").filter(is_on),
             metadata_size: int("metadata_size"),
             client: bytes("v").map(client).filter(|name| !name.is_empty()),
             port: int("p")
@@ -148,6 +150,7 @@ mod tests {
             libtorrent,
             ExtensionHandshake {
                 ut_metadata: Some(2),
+                no_ut_metadata: false,
                 ut_pex: Some(1),
                 metadata_size: Some(30408),
                 client: Some("libtorrent/2.0.8".into()),
@@ -170,6 +173,7 @@ mod tests {
         assert_eq!(ExtensionHandshake::default().encode(), b"d1:mdee");
         let ours = ExtensionHandshake {
             ut_metadata: Some(1),
+            no_ut_metadata: false,
             ut_pex: Some(2),
             metadata_size: Some(5),
             client: Some("metafetch".into()),
@@ -195,7 +199,7 @@ mod tests {
             &b"de"[..],
             b"d1:mi5ee",
             b"d1:mlee",
-            b"d1:md11:ut_metadatai0eee",
+            b"d1:md6:ut_pexi0eee",
             b"d1:md11:ut_metadatai256eee",
             b"d1:md11:ut_metadatai-1eee",
             b"d1:md11:ut_metadata1:3ee",
@@ -210,6 +214,21 @@ mod tests {
             decoded(b"d1:v1:x13:metadata_sizei-1e1:md4:\xff\xff\xff\xffi1e11:ut_metadatai255eee");
         assert_eq!(shuffled.ut_metadata, Some(255));
         assert_eq!(shuffled.metadata_size, Some(-1));
+    }
+
+    #[test]
+    fn ids_may_be_taken_back_shared_and_named_twice() {
+        let back = decoded(b"d1:md11:ut_metadatai0eee");
+        assert_eq!((back.ut_metadata, back.no_ut_metadata), (None, true));
+        assert_eq!(back.encode(), b"d1:md11:ut_metadatai0eee");
+        // Two extensions under one id, and an extension of ours among several of others.
+        let shared = decoded(b"d1:md6:lt_fooi3e11:ut_metadatai3e6:ut_pexi3eee");
+        assert_eq!((shared.ut_metadata, shared.ut_pex), (Some(3), Some(3)));
+        // Named twice: one of the two counts, and nothing else is lost.
+        let twice = decoded(b"d1:md11:ut_metadatai2e11:ut_metadatai5eee");
+        assert!(matches!(twice.ut_metadata, Some(2 | 5)));
+        let sized = decoded(b"d13:metadata_sizei7e1:md11:ut_metadatai2ee1:md11:ut_metadatai2eee");
+        assert_eq!((sized.ut_metadata, sized.metadata_size), (Some(2), Some(7)));
     }
 
     #[test]
@@ -252,7 +271,7 @@ mod tests {
             yourip in any::<Option<IpAddr>>(),
         ) {
             let handshake = ExtensionHandshake {
-                ut_metadata, ut_pex, metadata_size, client, port, reqq, yourip,
+                ut_metadata, no_ut_metadata: false, ut_pex, metadata_size, client, port, reqq, yourip,
             };
             prop_assert_eq!(decoded(&handshake.encode()), handshake);
         }

@@ -10,6 +10,9 @@ const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 /// Byte and bit of the extension protocol in the reserved bytes (BEP 10).
 const EXTENSION_BYTE: usize = 5;
 const EXTENSION_BIT: u8 = 0x10;
+/// Which reserved byte says that the sender knows the v2 hash (BEP 52), and which bit.
+const V2_BYTE: usize = 7;
+const V2_BIT: u8 = 0x10;
 
 /// The id a client gives itself: 20 bytes, by convention a client prefix and random bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +94,7 @@ impl Handshake {
             (EXTENSION_BYTE, EXTENSION_BIT, "extensions"),
             (7, 0x01, "dht"),
             (7, 0x04, "fast"),
-            (7, 0x10, "v2"),
+            (V2_BYTE, V2_BIT, "v2"),
         ];
         let is_set = |&(byte, bit, _): &(usize, u8, &str)| {
             self.reserved.get(byte).is_some_and(|bits| bits & bit != 0)
@@ -113,6 +116,16 @@ impl Handshake {
             infohash,
             peer_id,
         }
+    }
+
+    /// With the bit which says that the sender knows the v2 hash of the torrent, too: who has the same
+    /// may answer with that, cut to 20 bytes (BEP 52).
+    #[must_use]
+    pub fn with_v2(mut self) -> Self {
+        if let Some(byte) = self.reserved.get_mut(V2_BYTE) {
+            *byte |= V2_BIT;
+        }
+        self
     }
 
     /// The bytes for the wire.
@@ -174,6 +187,13 @@ mod tests {
         expected.extend_from_slice(b"-MF0100-abcdefghijkl");
         assert_eq!(bytes.to_vec(), expected);
         assert!(Handshake::decode(&bytes).unwrap().supports_extensions());
+    }
+
+    #[test]
+    fn a_torrent_with_a_v2_hash_has_the_upgrade_bit() {
+        let ours = Handshake::new([0xab; 20], PeerId([1; 20])).with_v2();
+        assert_eq!(ours.encode()[20..28], *b"\0\0\0\0\0\x10\0\x10");
+        assert_eq!(ours.supports(), ["extensions", "v2"]);
     }
 
     #[test]

@@ -233,13 +233,22 @@ impl FrameDecoder {
 /// receiver's extension handshake assigned.
 #[must_use]
 pub fn encode_extended(id: u8, payload: &[u8]) -> Vec<u8> {
-    // Payloads are ours, a few hundred bytes or one block, and never near 4 GiB.
-    let len = u32::try_from(payload.len().saturating_add(2)).unwrap_or(u32::MAX);
     let mut bytes = Vec::with_capacity(payload.len().saturating_add(6));
-    bytes.extend_from_slice(&len.to_be_bytes());
-    bytes.extend_from_slice(&[EXTENDED, id]);
-    bytes.extend_from_slice(payload);
+    append_extended(&mut bytes, id, |out| out.extend_from_slice(payload));
     bytes
+}
+
+/// Appends an extended message whose payload `write` appends.
+pub(crate) fn append_extended(out: &mut Vec<u8>, id: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, EXTENDED, id]);
+    write(out);
+    // Payloads are ours, a few hundred bytes or one block, and never near 4 GiB.
+    let len = out.len().saturating_sub(start).saturating_sub(PREFIX);
+    let len = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
+    if let Some(prefix) = out.get_mut(start..start.saturating_add(PREFIX)) {
+        prefix.copy_from_slice(&len);
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Bytes only, no I/O: bencode, the handshake (BEP 3), messages, the extension protocol (BEP 10),
-//! `ut_metadata` (BEP 9), compact peer lists (BEP 23, 7, 11), message stream
+//! `ut_metadata` (BEP 9), `ut_pex` (BEP 11), compact peer lists (BEP 23, 7), message stream
 //! encryption (MSE/PE) and KRPC (BEP 5).
 //!
 //! Whatever is decoded here came from a stranger: every decoder has a bound on memory and depth,
@@ -13,3 +13,4 @@ pub mod krpc;
 pub mod message;
 pub mod mse;
 pub mod ut_metadata;
+pub mod ut_pex;

@@ -59,6 +59,25 @@ pub fn encode_request(piece: u32) -> Vec<u8> {
     head(REQUEST, piece.into(), None)
 }
 
+/// Appends what [`encode_request`] makes: requests are made by the dozen, without a buffer for each.
+pub(crate) fn append_request(out: &mut Vec<u8>, piece: u32) {
+    let mut digits = [0; 10];
+    let mut rest = piece;
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        // A digit is below 10.
+        *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or_default());
+        first = at;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(b"d8:msg_typei0e5:piecei");
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
+    out.extend_from_slice(b"ee");
+}
+
 /// The refusal to send a block.
 #[must_use]
 pub fn encode_reject(piece: impl Into<i64>) -> Vec<u8> {
@@ -120,6 +139,11 @@ mod tests {
         ]
         .concat();
         assert_eq!(encode_request(0), b"d8:msg_typei0e5:piecei0ee");
+        for piece in [0, 9, 10, 639, u32::MAX] {
+            let mut appended = b"before".to_vec();
+            append_request(&mut appended, piece);
+            assert_eq!(appended[6..], encode_request(piece));
+        }
         assert_eq!(encode_data(0, 34256, &[b'x'; BLOCK]), data);
         assert_eq!(encode_reject(0), b"d8:msg_typei2e5:piecei0ee");
         assert_eq!(

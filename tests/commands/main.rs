@@ -1,4 +1,4 @@
-//! `metafetch failed`, `block`, `peers` and `stats`: the binary, as an operator runs it.
+//! `metafetch failed`, `block`, `peers`, `search` and `stats`: the binary, as an operator runs it.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod block;
 mod cooldown;
 mod failed;
 mod peers;
+mod search;
 mod stats;
 
 use std::path::{Path, PathBuf};
@@ -121,6 +122,7 @@ async fn where_there_is_no_database_none_is_made() {
         &["block", "list"],
         &["block", "check", &hash],
         &["peers", "best"],
+        &["search"],
         &["stats"],
     ] {
         let run = command(&store, args).await;

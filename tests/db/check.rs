@@ -103,6 +103,7 @@ fn orphans_and_rows_that_can_not_be_read_back_are_deleted() {
     assert_eq!(found.code, 3, "{found:#?}");
     for says in [
         "torrent_file torrent 5: its torrent is missing",
+        "torrent_search torrent 5: its torrent is missing",
         "peer_state 1.0.0.2 port 6881: unknown reason `made up`",
         "peer_state host port 6881: `host` port 6881 is no peer",
         "unknown phase `later`",
@@ -112,7 +113,7 @@ fn orphans_and_rows_that_can_not_be_read_back_are_deleted() {
     }
     let repaired = home.done(&["check", "--repair"]);
     assert!(
-        repaired.stdout.contains("4 damaged, 4 repaired"),
+        repaired.stdout.contains("5 damaged, 5 repaired"),
         "{repaired:#?}"
     );
     home.done(&["check"]);

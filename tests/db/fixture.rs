@@ -113,6 +113,7 @@ impl Home {
              INSERT INTO crawl_session VALUES
                  ('a', 'crawl', {now_ms}, NULL, 'running', 1, 0, 0, 0, 0, 0, NULL,
                   {now_ms}, 1, 2, 1, 3, 2, 1, 60, 1, 250, 1, 'é');
+             INSERT INTO wanted_torrent VALUES (x'{id}', NULL, 'api', -3, '[\"udp://w.example:1\"]', '[\"1.2.3.4:5\"]', 8);
              INSERT INTO blocked_salt VALUES (x'00ff');
              INSERT INTO blocked_infohash VALUES (x'{id}', x'', 'a list', 7);
              INSERT INTO torrent_metadata (infohash, name, size, piece_length, pieces_count,

@@ -18,3 +18,4 @@ mod hostile;
 mod legacy;
 mod prune;
 mod schema;
+mod search;

@@ -17,5 +17,8 @@ mod full_disk;
 mod history;
 mod input;
 mod outcomes;
+mod pieces;
+mod query;
+mod reach;
 mod sources;
 mod store;

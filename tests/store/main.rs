@@ -33,9 +33,11 @@ mod opening;
 mod outage;
 mod processes;
 mod questions;
+mod search;
 mod server_outage;
 mod servers;
 mod sessions;
+mod wanted;
 mod writing;
 
 use std::collections::HashSet;

@@ -21,6 +21,17 @@ pub enum Behaviour {
     /// Rejects the first requests of a connection, then serves.
     RejectFirst(usize),
 
+    /// Honest, with an extension handshake of unknown keys, odd types, keys out of order and named twice,
+    /// and two extensions under one id.
+    OddExtensions,
+    /// Honest, but after its first 16 requests `ut_metadata` has another id, as a second extension handshake
+    /// says: what comes under the old one after 40 requests is not answered.
+    ChangesIds,
+    /// Honest, but queues so many requests, as it says, and closes where there are more.
+    Queue(usize),
+    /// Honest, and upgrades a client that says it can (BEP 52): answers with the v2 hash. Closes on others.
+    Upgrades,
+
     /// Drops connection requests: `connect_timeout`.
     BlackHole,
     /// Nobody listens on the port: `refused`.
@@ -76,6 +87,16 @@ pub enum Behaviour {
     },
     /// Flips a byte in every block: `hash_mismatch`.
     CorruptBytes,
+    /// Serves that many blocks per connection, each with a byte flipped, then nothing more:
+    /// `transfer_timeout`.
+    CorruptThenStall(usize),
+    /// Serves each block twice: `protocol_violation`.
+    Twice,
+    /// Says another `total_size` with each block than in its handshake: `protocol_violation`.
+    TotalSizeOther,
+    /// Takes its `ut_metadata` back when it is asked: `no_ut_metadata`, or `transfer_timeout` for a client
+    /// that goes on asking.
+    TakesBack,
     /// Answers with a piece index beyond the end: `protocol_violation`.
     PieceOutOfRange,
     /// Answers with piece -1: `protocol_violation`.
@@ -100,7 +121,14 @@ impl Behaviour {
     /// The outcomes that a client may report for this peer, the best first; empty for success.
     pub fn expected(self) -> &'static [&'static str] {
         match self {
-            Self::Honest | Self::Chatty | Self::Slow { .. } | Self::RejectFirst(_) => &[],
+            Self::Honest
+            | Self::Chatty
+            | Self::Slow { .. }
+            | Self::RejectFirst(_)
+            | Self::OddExtensions
+            | Self::ChangesIds
+            | Self::Queue(_)
+            | Self::Upgrades => &[],
             Self::BlackHole => &["connect_timeout"],
             Self::Refused => &["refused"],
             Self::Silent | Self::SilentAfterHandshake => &["handshake_timeout"],
@@ -114,7 +142,10 @@ impl Behaviour {
             Self::SizeZero | Self::SizeNegative | Self::SizeHuge(_) => &["metadata_size_invalid"],
             Self::SizeOther(_) | Self::CorruptBytes => &["hash_mismatch"],
             Self::RejectAll => &["rejected"],
-            Self::Ignore | Self::StallAfter(_) | Self::Drip { .. } => &["transfer_timeout"],
+            Self::Ignore | Self::StallAfter(_) | Self::CorruptThenStall(_) | Self::Drip { .. } => {
+                &["transfer_timeout"]
+            }
+            Self::TakesBack => &["no_ut_metadata", "transfer_timeout"],
             Self::UnaskedPiece => &["protocol_violation", "transfer_timeout"],
             Self::BadHandshake
             | Self::BadExtensionHandshake
@@ -123,6 +154,8 @@ impl Behaviour {
             | Self::PieceOverflow(_)
             | Self::BlockTooShort
             | Self::BlockTooLong
+            | Self::Twice
+            | Self::TotalSizeOther
             | Self::OversizedMessage
             | Self::Garbage => &["protocol_violation"],
         }
@@ -162,6 +195,10 @@ impl Behaviour {
                 bytes_per_second: 100,
             },
             Self::CorruptBytes,
+            Self::CorruptThenStall(1),
+            Self::Twice,
+            Self::TotalSizeOther,
+            Self::TakesBack,
             Self::PieceOutOfRange,
             Self::PieceNegative,
             Self::PieceOverflow("9223372036854775807"),
@@ -196,6 +233,10 @@ pub enum Mix {
     Poisoned,
     /// The same with one in ten.
     PoisonedTenth,
+    /// Every misbehaviour there is, and one in twenty serves.
+    Hostile,
+    /// All peers accept, and never say anything.
+    Silent,
 }
 
 impl Mix {
@@ -250,6 +291,13 @@ impl Mix {
             Self::Half => vec![(B::BlackHole, 1), (B::Honest, 1)],
             Self::Poisoned => poisoned(250),
             Self::PoisonedTenth => poisoned(100),
+            Self::Hostile => {
+                let bad = Behaviour::all_bad();
+                let good = (B::Honest, bad.len());
+                let bad = bad.into_iter().map(|(behaviour, _)| (behaviour, 19));
+                bad.chain([good]).collect()
+            }
+            Self::Silent => vec![(B::Silent, 1)],
         }
     }
 

@@ -36,6 +36,21 @@ pub(super) async fn serve(peer: &Peer, mut stream: TcpStream) -> io::Result<()> 
         return close(stream).await;
     };
     peer.handshakes.fetch_add(1, Relaxed);
+    let infohash = match peer.behaviour {
+        Behaviour::Upgrades => {
+            let same = |id: &&[u8; 20]| **id != infohash && Arc::ptr_eq(&peer.infos[*id], info);
+            let Some(upgraded) = peer
+                .infos
+                .keys()
+                .find(same)
+                .filter(|_| head[27] & 0x10 != 0)
+            else {
+                return close(stream).await;
+            };
+            *upgraded
+        }
+        _ => infohash,
+    };
     let reply = |extended| wire::handshake(&infohash, &peer.id, extended);
     match peer.behaviour {
         Behaviour::CloseAfterHandshake => close(stream).await,
@@ -170,6 +185,12 @@ struct Connection<'a> {
     info: Arc<[u8]>,
     /// The id under which the client wants `ut_metadata` messages, once it has told.
     client_id: Option<u8>,
+    /// The same of `ut_pex`.
+    client_pex: Option<u8>,
+    /// Under which it is to send `ut_metadata` messages.
+    our_id: u8,
+    /// It is to be closed.
+    ends: bool,
     requests: usize,
     /// What is to be sent, and when.
     out: VecDeque<(Instant, Vec<u8>)>,
@@ -194,6 +215,9 @@ impl<'a> Connection<'a> {
             stream,
             info,
             client_id: None,
+            client_pex: None,
+            our_id: OUR_UT_METADATA,
+            ends: false,
             requests: 0,
             out: VecDeque::new(),
         }
@@ -209,6 +233,9 @@ impl<'a> Connection<'a> {
         loop {
             while let Some(message) = wire::take_message(&mut input)? {
                 self.read(&message);
+            }
+            if self.ends {
+                return close(self.stream).await;
             }
             let now = Instant::now();
             while self.out.front().is_some_and(|(due, _)| *due <= now) {
@@ -237,12 +264,42 @@ impl<'a> Connection<'a> {
             Behaviour::SizeHuge(size) => (Some(OUR_UT_METADATA), Some(size)),
             _ => (Some(OUR_UT_METADATA), Some(size)),
         };
-        wire::extension_handshake(id, size)
+        match self.peer.behaviour {
+            Behaviour::OddExtensions => wire::odd_extension_handshake(self.our_id, self.info.len()),
+            Behaviour::Queue(reqq) => wire::extension_handshake_with(id, size, reqq),
+            _ => wire::extension_handshake(id, size),
+        }
+    }
+
+    /// Names the peers that it is to name.
+    fn name_peers(&mut self) {
+        let named = self.peer.named.lock().unwrap().clone();
+        if let (Some(id), false) = (self.client_pex, named.is_empty()) {
+            let of = |v4: bool| {
+                let addrs = named.iter().filter(|addr| addr.is_ipv4() == v4);
+                addrs
+                    .flat_map(|addr| wire::compact(*addr))
+                    .collect::<Vec<u8>>()
+            };
+            let dict = Value::dict([
+                ("added", Value::bytes(of(true))),
+                ("added6", Value::bytes(of(false))),
+            ]);
+            self.push(wire::extended(id, &dict, &[]));
+        }
+    }
+
+    /// Says that requests are to come under this id from now on; 0 for none at all.
+    fn change_id(&mut self, id: u8) {
+        self.our_id = id;
+        let ids = Value::dict([("ut_metadata", Value::Int(id.into()))]);
+        self.push(wire::extended(0, &Value::dict([("m", ids)]), &[]));
     }
 
     fn push(&mut self, bytes: Vec<u8>) {
         let latency = match self.peer.behaviour {
             Behaviour::Slow { latency } => latency,
+            Behaviour::Queue(_) => Duration::from_millis(20),
             _ => Duration::ZERO,
         };
         self.out.push_back((Instant::now() + latency, bytes));
@@ -267,17 +324,30 @@ impl<'a> Connection<'a> {
         if *extension == 0 {
             let id = dict.get("m").and_then(|m| m.int("ut_metadata"));
             self.client_id = id.and_then(|id| u8::try_from(id).ok()).filter(|id| *id > 0);
+            let id = dict.get("m").and_then(|m| m.int("ut_pex"));
+            self.client_pex = id.and_then(|id| u8::try_from(id).ok()).filter(|id| *id > 0);
+            self.name_peers();
             if self.peer.behaviour == Behaviour::UnaskedPiece {
                 self.send_block("0", wire::block(&Arc::clone(&self.info), 0));
                 self.push(self.extension_handshake());
             }
-        } else if *extension == OUR_UT_METADATA && dict.int("msg_type") == Some(0) {
+        } else if self.is_request(*extension) && dict.int("msg_type") == Some(0) {
             self.peer.requests.fetch_add(1, Relaxed);
             self.requests += 1;
             if let Some(piece) = dict.int("piece") {
                 self.answer(piece);
             }
+            if self.peer.behaviour == Behaviour::ChangesIds && self.requests == 16 {
+                self.change_id(OUR_UT_METADATA + 1);
+            }
         }
+    }
+
+    /// Whether `ut_metadata` messages may come under this id: for a while also under the one before, since
+    /// the client may not know yet.
+    fn is_request(&self, id: u8) -> bool {
+        let is_late = self.peer.behaviour == Behaviour::ChangesIds && self.requests < 40;
+        id == self.our_id || is_late && id == OUR_UT_METADATA
     }
 
     fn answer(&mut self, piece: i64) {
@@ -286,11 +356,14 @@ impl<'a> Connection<'a> {
         let number = piece.to_string();
         match self.peer.behaviour {
             Behaviour::Ignore | Behaviour::UnaskedPiece => {}
-            Behaviour::StallAfter(blocks) if self.requests > blocks => {}
+            Behaviour::StallAfter(blocks) | Behaviour::CorruptThenStall(blocks)
+                if self.requests > blocks => {}
+            Behaviour::Queue(most) if self.out.len() >= most => self.ends = true,
+            Behaviour::TakesBack => self.change_id(0),
             Behaviour::RejectAll => self.reject(piece),
             Behaviour::RejectFirst(count) if self.requests <= count => self.reject(piece),
             _ if block.is_empty() => self.reject(piece),
-            Behaviour::CorruptBytes => {
+            Behaviour::CorruptBytes | Behaviour::CorruptThenStall(_) => {
                 let mut bad = block.to_vec();
                 bad[block.len() / 2] ^= 0xff;
                 self.send_block(&number, &bad);
@@ -298,6 +371,10 @@ impl<'a> Connection<'a> {
             Behaviour::PieceOutOfRange => {
                 let beyond = info.len().div_ceil(wire::BLOCK) + 7;
                 self.send_block(&beyond.to_string(), block);
+            }
+            Behaviour::Twice => {
+                self.send_block(&number, block);
+                self.send_block(&number, block);
             }
             Behaviour::PieceNegative => self.send_block("-1", block),
             Behaviour::PieceOverflow(digits) => self.send_block(digits, block),
@@ -323,7 +400,10 @@ impl<'a> Connection<'a> {
             ("piece", Value::Raw(format!("i{piece}e").into_bytes())),
             (
                 "total_size",
-                Value::Int(i64::try_from(self.info.len()).unwrap()),
+                Value::Int(match self.peer.behaviour {
+                    Behaviour::TotalSizeOther => 77_777,
+                    _ => i64::try_from(self.info.len()).unwrap(),
+                }),
             ),
         ]);
         let bytes = wire::extended(id, &dict, block);

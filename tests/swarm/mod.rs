@@ -99,6 +99,24 @@ impl Swarm {
             .counters()
     }
 
+    /// Has the peer at `addr` name these peers to whoever takes them (BEP 11).
+    pub fn name_peers(&self, addr: SocketAddr, named: &[SocketAddr]) {
+        let peers = self.peers.lock().unwrap();
+        *peers[&addr].named.lock().unwrap() = named.to_vec();
+    }
+
+    /// The addresses from which clients have connected to the peer at `addr`.
+    pub fn clients(&self, addr: SocketAddr) -> Vec<IpAddr> {
+        let peers = self.peers.lock().unwrap();
+        peers[&addr]
+            .clients
+            .lock()
+            .unwrap()
+            .iter()
+            .copied()
+            .collect()
+    }
+
     /// The counters of all peers together.
     pub fn totals(&self) -> Counters {
         let peers = self.peers.lock().unwrap();

@@ -1,12 +1,12 @@
 //! The listening side of a peer: the port, the tasks of its connections, and what it counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -55,6 +55,10 @@ pub(super) struct Peer {
     pub(super) mse_keys: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) blocks: AtomicU64,
+    /// The peers that it names (BEP 11).
+    pub(super) named: Mutex<Vec<SocketAddr>>,
+    /// Where connections have come from.
+    pub(super) clients: Mutex<BTreeSet<IpAddr>>,
 }
 
 impl Peer {
@@ -78,6 +82,8 @@ impl Peer {
             mse_keys: AtomicU64::default(),
             requests: AtomicU64::default(),
             blocks: AtomicU64::default(),
+            named: Mutex::default(),
+            clients: Mutex::default(),
         }
     }
 
@@ -150,8 +156,9 @@ async fn accept(listener: TcpListener, peer: Arc<Peer>) {
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, client)) => {
                 peer.connections.fetch_add(1, Relaxed);
+                peer.clients.lock().unwrap().insert(client.ip());
                 let peer = Arc::clone(&peer);
                 connections.spawn(async move {
                     // An error is a client that went away, or one that broke the protocol.

@@ -189,15 +189,35 @@ pub fn extended(extension: u8, dict: &Value, tail: &[u8]) -> Vec<u8> {
 
 /// An extension handshake. `None` leaves the field out.
 pub fn extension_handshake(ut_metadata: Option<u8>, metadata_size: Option<i64>) -> Vec<u8> {
+    extension_handshake_with(ut_metadata, metadata_size, 250)
+}
+
+/// The same of a peer that queues `reqq` requests.
+pub fn extension_handshake_with(
+    ut_metadata: Option<u8>,
+    metadata_size: Option<i64>,
+    reqq: usize,
+) -> Vec<u8> {
     let mut ids = vec![("ut_pex", Value::Int(1))];
     ids.extend(ut_metadata.map(|id| ("ut_metadata", Value::Int(i64::from(id)))));
     let mut entries = vec![
         ("m", Value::dict(ids)),
-        ("reqq", Value::Int(250)),
+        ("reqq", Value::Int(i64::try_from(reqq).unwrap())),
         ("v", Value::bytes("swarm 1")),
     ];
     entries.extend(metadata_size.map(|size| ("metadata_size", Value::Int(size))));
     extended(0, &Value::dict(entries), &[])
+}
+
+/// An extension handshake that says what it must, and otherwise what clients in the wild, and others, say:
+/// unknown keys, odd types, keys out of order and twice, two extensions under one id, bytes after the end.
+pub fn odd_extension_handshake(ut_metadata: u8, metadata_size: usize) -> Vec<u8> {
+    let text = format!(
+        "d1:vi7e4:reqq3:all6:yourip2:us1:pi-5e13:metadata_sizei{metadata_size}e1:e4:none\
+         3:fool3:barlee1:md6:ut_pexi{ut_metadata}e11:ut_metadatai{ut_metadata}e\
+         8:lt_fieldi999e3:odd3:ids11:ut_metadatai{ut_metadata}ee"
+    );
+    message(20, &[&[0], text.as_bytes(), b"eafter the end"].concat())
 }
 
 /// The block `piece` of `info`, empty beyond its end.

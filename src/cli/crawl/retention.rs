@@ -1,19 +1,13 @@
-//! Deletes what is too old while the crawl runs, so that the store grows by what was resolved.
+//! How long a crawl keeps what each hash leaves.
 
 use std::time::Duration;
 
 use humantime::format_duration;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 use crate::cli::say;
-use crate::cli::time::{Kept, before_now, kept};
-use crate::store::Store;
-
-/// How often it is looked for, where rows are kept for long.
-const EVERY: Duration = Duration::from_secs(60);
-/// The pause between two batches: results go first.
-const PAUSE: Duration = Duration::from_millis(200);
+use crate::cli::time::{Kept, kept};
+use crate::store::{self, Store};
 
 /// How long rows are kept that each hash leaves, also one that is never resolved.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -29,24 +23,22 @@ pub(super) struct Retention {
 impl Retention {
     /// Deletes until it is aborted, and says first what will go. `longest_cooldown`: as long a hash is not
     /// tried again with peers that failed, which the attempts name.
-    pub(super) fn start(mut self, store: Store, longest_cooldown: Duration) -> JoinHandle<()> {
-        if let Kept(Some(kept)) = &mut self.keep_attempts
-            && *kept < longest_cooldown
-        {
+    pub(super) fn start(self, store: Store, longest_cooldown: Duration) -> JoinHandle<()> {
+        let mut kept = store::Kept {
+            attempts: self.keep_attempts.0,
+            failed: self.keep_failed.0,
+        };
+        let asked = kept.attempts.unwrap_or_default();
+        if kept.at_least(longest_cooldown) {
             say(format_args!(
                 "attempts are kept for {}, as long as hashes may cool down, and not for {}: --cooldown makes \
                  that shorter",
                 format_duration(longest_cooldown),
-                format_duration(*kept),
+                format_duration(asked),
             ));
-            *kept = longest_cooldown;
         }
         tokio::spawn(async move {
-            let kept = [self.keep_attempts.0, self.keep_failed.0];
-            let Some(shortest) = kept.into_iter().flatten().min() else {
-                return;
-            };
-            let (attempts, failed) = self.before();
+            let (attempts, failed) = kept.before();
             if let Ok((attempts @ 1.., failed) | (attempts, failed @ 1..)) =
                 store.count_old(attempts, failed).await
             {
@@ -55,32 +47,7 @@ impl Retention {
                      --keep-attempts never and --keep-failed never keep them"
                 ));
             }
-            let every = (shortest / 2).clamp(Duration::from_secs(1), EVERY);
-            loop {
-                sleep(every).await;
-                self.prune(&store).await;
-            }
+            store.prune_on(|| kept).await;
         })
-    }
-
-    /// What started before the first time, and what was worth another try before the second, goes.
-    fn before(self) -> (i64, i64) {
-        let before = |kept: Kept| kept.0.map_or(i64::MIN, before_now);
-        (before(self.keep_attempts), before(self.keep_failed))
-    }
-
-    async fn prune(self, store: &Store) {
-        let (attempts, failed) = self.before();
-        loop {
-            match store.prune_some(attempts, failed).await {
-                Ok(true) => sleep(PAUSE).await,
-                Ok(false) => return,
-                Err(error) => {
-                    // The next time it is tried again.
-                    tracing::debug!(%error, "old rows were not deleted");
-                    return;
-                }
-            }
-        }
     }
 }

@@ -1,17 +1,15 @@
-//! The steps of each peer, as text and as JSON.
+//! The steps of each peer, as text.
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
-
-use super::verdict::Verdict;
 use crate::cli::listing::printable;
 use crate::direct::{Event, Step};
-use crate::engine::{Diagnosis, Origin, PeerStory, Resolution, timestamp};
+use crate::engine::{Origin, PeerStory, Resolution};
 
 /// A line for each step of a peer, and one for its end.
-pub(super) fn text(story: &PeerStory) -> String {
-    let mut text = format!("\n{} (from {}", story.addr, story.source.as_str());
+pub(in crate::cli) fn text(story: &PeerStory) -> String {
+    let sources: Vec<_> = story.sources.iter().map(|it| it.as_str()).collect();
+    let mut text = format!("\n{} (from {}", story.addr, sources.join(", "));
     match story.reports {
         0 => text += ", a node of the DHT)\n",
         1 => text += ")\n",
@@ -82,6 +80,10 @@ fn said(step: &Step) -> String {
         }
         Event::Block { piece, bytes } => format!("block {piece}, {bytes} bytes"),
         Event::Rejected { piece } => format!("it rejects block {piece}"),
+        Event::WrongMixture => {
+            "what it and others sent is not this torrent's: we ask it for all of it".to_owned()
+        }
+        Event::PeersNamed { peers } => format!("it names {peers} other peers"),
         Event::Nudged => format!("we send a keep-alive, since nothing comes{times}"),
     }
 }
@@ -110,62 +112,4 @@ pub(super) fn every_way(resolution: &Resolution) -> String {
             format!("{failure} [{}]", attempts.join(", "))
         }
     }
-}
-
-/// All of it.
-pub(super) fn json(diagnosis: &Diagnosis, verdict: &Verdict) -> Value {
-    let remembered = diagnosis.remembered.as_ref().map(|it| {
-        json!({
-            "blocked": it.blocked,
-            "resolved": it.resolved,
-            "failed": it.failed.as_ref().map(|failed| json!({
-                "failures": failed.failures,
-                "reason": failed.reason,
-                "phase": failed.phase,
-                "detail": failed.detail,
-                "retry_at": timestamp(failed.retry_at_ms),
-            })),
-        })
-    });
-    let lookup = diagnosis.lookup.map(|it| {
-        json!({
-            "asked": it.asked,
-            "answered": it.answered,
-            "wrong_ids": it.wrong_ids,
-            "converged": it.converged,
-            "peers": it.peers,
-        })
-    });
-    let peers: Vec<Value> = diagnosis.peers.iter().map(peer).collect();
-    json!({
-        "infohash": diagnosis.wanted.infohash.to_string(),
-        "store": remembered,
-        "dht": lookup,
-        "found": diagnosis.found,
-        "refused": diagnosis.refused,
-        "peers": peers,
-        "resolution": diagnosis.resolution.as_ref().map(Resolution::line),
-        "resolves": verdict.resolves,
-        "reason": verdict.reason,
-        "verdict": verdict.sentence,
-        "advice": verdict.advice,
-    })
-}
-
-fn peer(story: &PeerStory) -> Value {
-    let failure = story.result.as_ref().err();
-    json!({
-        "peer": story.addr,
-        "source": story.source.as_str(),
-        "reports": story.reports,
-        "client": story.client,
-        "encrypted": story.encrypted,
-        "steps": story.steps,
-        "delivered": story.result.is_ok(),
-        "metadata_size": story.result.as_ref().ok(),
-        "reason": failure.map(|failure| failure.reason),
-        "phase": failure.map(|failure| failure.phase),
-        "detail": failure.map(|failure| failure.detail.as_str()),
-        "elapsed_ms": story.elapsed.as_secs_f64() * 1e3,
-    })
 }

@@ -1,35 +1,15 @@
-//! How much room there is where the store writes: the directory of a SQLite file, or that of the journals
-//! of a database on a server.
-
-use std::path::Path;
-
-use rustix::fs::statvfs;
+//! How much room there is where the store writes.
 
 use super::Finding;
 use crate::store::StoreUrl;
-use crate::store::journal::file_beside;
-
-/// Less than this is soon full: some 300,000 torrents.
-const LITTLE: u64 = 1 << 30;
-/// Less than this does not hold a journal of an outage.
-const TOO_LITTLE: u64 = 256 << 20;
+use crate::store::disk::{self, LITTLE, TOO_LITTLE};
 
 pub(super) fn check(url: &StoreUrl) -> Finding {
-    let file = file_beside(url, "");
-    let directory = file
-        .ancestors()
-        .skip(1)
-        .find(|directory| directory.is_dir())
-        .unwrap_or(Path::new("."));
+    let directory = disk::directory(url);
     let shown = directory.display();
-    match statvfs(directory) {
-        Ok(disk) if disk.f_blocks == 0 => {
-            Finding::ok("disk", format!("{shown} does not say its size"))
-        }
-        Ok(disk) => judge(
-            &shown.to_string(),
-            disk.f_bavail.saturating_mul(disk.f_frsize),
-        ),
+    match disk::free(&directory) {
+        Ok(None) => Finding::ok("disk", format!("{shown} does not say its size")),
+        Ok(Some(free)) => judge(&shown.to_string(), free),
         Err(error) => Finding::warn("disk", format!("{shown}: {error}"), ""),
     }
 }

@@ -67,14 +67,14 @@ pub(super) struct Run {
 
 impl Args {
     pub(super) fn into_run(self, config: &Config, proxy: Option<Proxy>) -> Run {
-        let dht = (!self.no_dht).then(|| config.dht_node(None));
+        let dht = (config.dht.enabled && !self.no_dht).then(|| config.dht_node(None));
         Run {
             inputs: self.inputs,
             peers: self.peer,
             trackers: self.tracker,
             options: Options {
                 refetch: self.refetch,
-                trackers: !self.no_trackers,
+                trackers: config.engine.trackers && !self.no_trackers,
                 ..config.engine_options(dht, proxy)
             },
         }

@@ -7,15 +7,20 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{Bytes, Work};
-use crate::direct::{Attempt, Progress, Request};
+use crate::direct::{Attempt, Progress, Request, Slot};
 use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, Choice, Engaged};
+use crate::engine::observe::traced;
 use crate::torrent::{Arm, Failure, PeerAddr, Phase, Reason, Transport, Way};
 
 /// Direct attempts that run. Dropping one closes its connection.
 pub(super) type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Attempt> + Send + 'a>>>;
+
+/// For how long a peer is passed over for which no connection was free.
+const PASSED_OVER_FOR: Duration = Duration::from_millis(500);
 
 /// What the direct arm does for one hash.
 #[derive(Default)]
@@ -24,6 +29,8 @@ pub(super) struct DirectSide {
     engaged: HashMap<PeerAddr, Engaged>,
     /// The attempts that run.
     open: HashMap<PeerAddr, Open>,
+    /// Peers for which no connection was free, and until when they are passed over.
+    crowded: HashMap<PeerAddr, Instant>,
 }
 
 /// An attempt that runs.
@@ -31,6 +38,7 @@ struct Open {
     progress: Progress,
     since: Instant,
     why: String,
+    encrypted: bool,
 }
 
 impl DirectSide {
@@ -43,13 +51,37 @@ impl DirectSide {
         self.open.iter().map(|(peer, open)| (*peer, open.since))
     }
 
-    /// How many attempts run, without those that wait for an answer to their connection request for
-    /// longer than `patience`.
+    /// There was no free connection for this peer.
+    pub(super) fn pass_over(&mut self, peer: PeerAddr, now: Instant) {
+        self.crowded.insert(peer, now + PASSED_OVER_FOR);
+    }
+
+    /// Whether it is passed over at present.
+    pub(super) fn is_crowded(&self, peer: &PeerAddr, now: Instant) -> bool {
+        self.crowded.get(peer).is_some_and(|until| *until > now)
+    }
+
+    /// Whether some peer was passed over, and not tried since.
+    pub(super) fn has_crowded(&self) -> bool {
+        !self.crowded.is_empty()
+    }
+
+    /// How many attempts run, without those that have failed and listen on, and those that wait for an
+    /// answer to their connection request for longer than `patience`.
     pub(super) fn busy(&self, patience: Duration) -> usize {
         let is_busy = |open: &&Open| {
+            if open.progress.listens_on() {
+                return false;
+            }
             open.progress.phase() != Phase::Connect || open.since.elapsed() < patience
         };
         self.open.values().filter(is_busy).count()
+    }
+
+    /// The attempts that run, since when, and how far they are.
+    pub(super) fn progress(&self) -> impl Iterator<Item = (PeerAddr, Instant, &Progress)> {
+        let open = self.open.iter();
+        open.map(|(peer, open)| (*peer, open.since, &open.progress))
     }
 
     pub(super) fn phase(&self) -> Option<Phase> {
@@ -58,7 +90,14 @@ impl DirectSide {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn begin_direct(&mut self, choice: &Choice, why: String, running: &mut Running<'a>) {
+    pub(super) fn begin_direct(
+        &mut self,
+        choice: &Choice,
+        why: String,
+        slot: Slot<'a>,
+        running: &mut Running<'a>,
+    ) {
+        self.direct.crowded.remove(&choice.peer);
         let (stations, peer, since) = (self.stations, choice.peer, Instant::now());
         let progress = Progress::default();
         self.direct
@@ -70,6 +109,7 @@ impl<'a> Work<'a> {
                 progress: progress.clone(),
                 since,
                 why,
+                encrypted: choice.way.encrypted,
             },
         );
         let cap = stations.options.direct.connect_timeout;
@@ -82,9 +122,24 @@ impl<'a> Work<'a> {
             connect_timeout,
             encrypted: choice.way.encrypted,
         };
-        running.push(Box::pin(async move {
-            stations.direct.fetch(infohash, request, &progress).await
-        }));
+        if stations.direct.listen_port().is_none()
+            && let Some(port) = stations.listen_port()
+        {
+            stations.direct.set_listen_port(port);
+        }
+        let swarm = self.swarm.clone();
+        let span =
+            traced!("peer", %peer, arm = Arm::Direct.as_str(), outcome = tracing::field::Empty);
+        let fetch = async move {
+            let direct = &stations.direct;
+            let attempt = direct.fetch_in(slot, &swarm, infohash, request, &progress);
+            let attempt = attempt.await;
+            let failure = attempt.result.as_ref().err();
+            let outcome = failure.map_or("ok", |failure| failure.reason.as_str());
+            tracing::Span::current().record("outcome", outcome);
+            attempt
+        };
+        running.push(Box::pin(fetch.instrument(span)));
     }
 
     pub(super) fn on_direct(&mut self, attempt: Attempt) -> Bytes {
@@ -118,7 +173,7 @@ impl<'a> Work<'a> {
 
     /// Notes what was still running when the time was over.
     pub(super) fn direct_out_of_time(&mut self) {
-        let limit = self.limit();
+        let limit = self.limit;
         for (peer, open) in std::mem::take(&mut self.direct.open) {
             // Without a free connection nobody was asked, and nothing is known of the peer.
             if open.progress.phase() == Phase::Lookup {
@@ -140,9 +195,27 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The hash is resolved: whoever sent other bytes than these is known to lie, also if others had a part
+    /// in what it was tried with, and however else its attempt ended.
+    pub(super) fn note_liars(&mut self, right: &[u8]) {
+        for peer in self.swarm.liars(right) {
+            let known = self.direct.engaged.get(&peer);
+            if known == Some(&Engaged::Failed(Reason::HashMismatch)) {
+                continue;
+            }
+            self.explain(format_args!("{peer} sent blocks of something else"));
+            let detail = "blocks that it served are not this torrent's";
+            let failure = Failure::new(Reason::HashMismatch, Phase::Verify, detail);
+            match self.direct.open.remove(&peer) {
+                Some(open) => self.note_open_direct(peer, open, failure),
+                None => self.amend(Arm::Direct, peer, failure),
+            }
+        }
+    }
+
     fn note_open_direct(&mut self, peer: PeerAddr, open: Open, failure: Failure) {
         let facts = Facts {
-            way: Way::plain(Arm::Direct),
+            way: Way::new(Arm::Direct, Transport::Tcp, open.encrypted),
             peer,
             duration: open.since.elapsed(),
             connect_time: open.progress.connect_time(),

@@ -8,9 +8,11 @@ use tokio::time::Instant;
 use super::{Bytes, Work};
 use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, Choice, Engaged};
+use crate::engine::observe::traced;
 use crate::engine::station::{Stations, now_ms};
 use crate::history::TrackerReply;
 use crate::libtorrent::{Fetch, FetchEvent, FetchRequest, SessionError};
+use crate::telemetry::catalogue::{PHASE_TIME, TRACKER_ANNOUNCES};
 use crate::torrent::{Arm, Failure, Infohash, PeerAddr, Phase, Way};
 
 /// What libtorrent does for one hash.
@@ -32,27 +34,54 @@ pub(super) struct LibtorrentSide {
 }
 
 /// What it knows of a peer it is dealing with.
-struct InHand {
-    phase: Phase,
-    since: Instant,
+pub(super) struct InHand {
+    pub(super) phase: Phase,
+    pub(super) since: Instant,
+    /// When it went into its present phase.
+    pub(super) changed: Instant,
     /// The latest way that connected.
-    way: Way,
+    pub(super) way: Way,
     connect_time: Option<Duration>,
     why: String,
-    client: Option<String>,
-    metadata_size: Option<i64>,
+    pub(super) client: Option<String>,
+    pub(super) metadata_size: Option<i64>,
+    /// Its part of the hash's trace.
+    span: tracing::Span,
 }
 
 impl InHand {
     fn new() -> Self {
+        let now = Instant::now();
         Self {
             phase: Phase::Connect,
-            since: Instant::now(),
+            since: now,
+            changed: now,
             way: Way::plain(Arm::Libtorrent),
             connect_time: None,
             why: String::new(),
             client: None,
             metadata_size: None,
+            span: tracing::Span::none(),
+        }
+    }
+
+    /// One of this peer.
+    fn with(peer: PeerAddr) -> Self {
+        let arm = Arm::Libtorrent.as_str();
+        Self {
+            span: traced!("peer", %peer, arm, outcome = tracing::field::Empty),
+            ..Self::new()
+        }
+    }
+
+    /// The phase it was in is over, and it is further on.
+    fn passes(&mut self, to: Phase) {
+        if to > self.phase {
+            let now = Instant::now();
+            let took = now.duration_since(self.changed);
+            PHASE_TIME.took([Arm::Libtorrent.as_str(), self.phase.as_str()], took);
+            self.changed = now;
+            self.phase = to;
         }
     }
 }
@@ -143,13 +172,21 @@ impl LibtorrentSide {
         self.fetch.is_none() || self.exhausted || idle
     }
 
+    /// The peers that it is dealing with, and how far it is.
+    pub(super) fn progress(&self) -> impl Iterator<Item = (&PeerAddr, &InHand)> {
+        self.in_hand.iter()
+    }
+
     pub(super) fn phase(&self) -> Option<Phase> {
         self.in_hand.values().map(|in_hand| in_hand.phase).max()
     }
 
     fn enter(&mut self, addr: PeerAddr, phase: Phase) -> &mut InHand {
-        let in_hand = self.in_hand.entry(addr).or_insert_with(InHand::new);
-        in_hand.phase = in_hand.phase.max(phase);
+        let in_hand = self
+            .in_hand
+            .entry(addr)
+            .or_insert_with(|| InHand::with(addr));
+        in_hand.passes(phase);
         self.engaged.insert(addr, Engaged::In(in_hand.phase));
         in_hand
     }
@@ -188,6 +225,7 @@ impl Work<'_> {
             FetchEvent::Peer { addr, source } => {
                 if self.peers.add(addr, source) {
                     self.stations.counters.peers.add(1);
+                    self.found_peers(source, 1);
                     self.explain(format_args!("{addr} from {}", source.as_str()));
                     self.unread.push(addr);
                     // Until the store has been asked, by what is known of its like.
@@ -245,6 +283,7 @@ impl Work<'_> {
             } => {
                 if let Some(in_hand) = self.libtorrent.in_hand.get_mut(&addr) {
                     in_hand.way = way;
+                    in_hand.passes(Phase::Verify);
                 }
                 self.libtorrent_ended(addr, None);
                 return Some((Arm::Libtorrent, addr, bytes));
@@ -262,6 +301,12 @@ impl Work<'_> {
         if !answered && self.stations.options.proxy().is_some() {
             return;
         }
+        let outcome = match (&result, answered) {
+            (Ok(_), _) => "answered",
+            (Err(_), true) => "refused",
+            (Err(_), false) => "failed",
+        };
+        TRACKER_ANNOUNCES.add([outcome], 1);
         self.stations.trackers.observe(&url, answered);
         let joined = self.libtorrent.joined;
         self.tracker_replies.push(TrackerReply {
@@ -276,6 +321,8 @@ impl Work<'_> {
     fn libtorrent_ended(&mut self, peer: PeerAddr, failure: Option<Failure>) {
         let in_hand = self.libtorrent.in_hand.remove(&peer);
         let in_hand = in_hand.unwrap_or_else(InHand::new);
+        let outcome = failure.as_ref().map_or("ok", |it| it.reason.as_str());
+        in_hand.span.record("outcome", outcome);
         let facts = Facts {
             way: in_hand.way,
             peer,
@@ -303,7 +350,7 @@ impl Work<'_> {
 
     /// Notes what was still running when the time was over.
     pub(super) fn libtorrent_out_of_time(&mut self) {
-        let limit = self.limit();
+        let limit = self.limit;
         let open = self.libtorrent.in_hand.iter();
         let open: Vec<_> = open.map(|(peer, in_hand)| (*peer, in_hand.phase)).collect();
         for (peer, phase) in open {

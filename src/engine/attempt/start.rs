@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::direct::Running;
 use super::{Work, is_of_the_way};
+use crate::direct::Slot;
 use crate::engine::attempts::Facts;
 use crate::engine::choose::{self, Candidate, Choice, Engaged, Room};
 use crate::engine::station::now_ms;
@@ -22,6 +23,8 @@ const ESTIMATES_AGE_PER_PEER: Duration = Duration::from_millis(2);
 const SILENT_PER_SLOT: usize = 3;
 /// How often a choice is made anew because its estimate had got worse.
 const SECOND_THOUGHTS: usize = 8;
+/// How many peers without a free connection are passed over at a time.
+const PASSED_OVER: usize = 16;
 
 /// The arms that share a pace: in a race each has its own.
 pub(super) fn lanes(strategy: Strategy) -> &'static [&'static [Arm]] {
@@ -104,18 +107,42 @@ impl<'a> Work<'a> {
     pub(super) fn start_attempts(&mut self, running: &mut Running<'a>) {
         let now = Instant::now();
         self.join_second(now);
+        let mut passed_over = 0;
         for (lane, arms) in lanes(self.stations.options.strategy).iter().enumerate() {
             while self.paces.get(lane).is_some_and(|pace| pace.due() <= now) {
                 let Some(choice) = self.choose(arms, running.len(), true) else {
                     break;
                 };
-                self.begin(&choice, lane, running);
+                let slot = match choice.way.arm {
+                    Arm::Libtorrent => None,
+                    Arm::Direct => match self.stations.direct.try_slot(choice.peer) {
+                        Some(slot) => Some(slot),
+                        None if passed_over < PASSED_OVER => {
+                            passed_over += 1;
+                            self.direct.pass_over(choice.peer, now);
+                            continue;
+                        }
+                        None => break,
+                    },
+                };
+                self.begin(&choice, lane, slot, running);
             }
         }
     }
 
-    fn begin(&mut self, choice: &Choice, lane: usize, running: &mut Running<'a>) {
+    /// Begins what was chosen, by the direct arm where it has a slot.
+    fn begin(
+        &mut self,
+        choice: &Choice,
+        lane: usize,
+        slot: Option<Slot<'a>>,
+        running: &mut Running<'a>,
+    ) {
         let now = Instant::now();
+        let mut choice = choice.clone();
+        let encryption = self.stations.options.direct.encryption;
+        choice.way.encrypted = encryption.first(choice.way.encrypted);
+        let choice = &choice;
         let estimate = self.estimates.get(&choice.peer);
         let expected = estimate.map_or(Duration::MAX, |estimate| estimate.expected);
         let mut why = estimate.map_or_else(String::new, |estimate| estimate.why.to_string());
@@ -123,9 +150,10 @@ impl<'a> Work<'a> {
             why = format!("{why}; {}", choice.why);
         }
         self.explain(format_args!("{} tries {}: {why}", choice.way, choice.peer));
-        match choice.way.arm {
-            Arm::Libtorrent => self.begin_libtorrent(choice, why),
-            Arm::Direct => self.begin_direct(choice, why, running),
+        self.peers.is_tried(choice.peer);
+        match slot {
+            None => self.begin_libtorrent(choice, why),
+            Some(slot) => self.begin_direct(choice, why, slot, running),
         }
         let chance = self.chance();
         if let Some(pace) = self.paces.get_mut(lane) {
@@ -171,7 +199,7 @@ impl<'a> Work<'a> {
             ),
             direct: room(
                 Arm::Direct,
-                joined(Arm::Direct),
+                joined(Arm::Direct) && self.stations.direct.free_slots() > 0,
                 self.direct.busy(patience),
                 running,
             ),
@@ -187,6 +215,7 @@ impl<'a> Work<'a> {
             .filter(|(_, since)| since.elapsed() >= after)
             .map(|(peer, _)| peer)
             .collect();
+        let now = Instant::now();
         self.peers.iter().filter_map(move |(addr, known)| {
             Some(Candidate {
                 addr: *addr,
@@ -195,6 +224,7 @@ impl<'a> Work<'a> {
                 libtorrent: self.libtorrent.engaged().get(addr).copied(),
                 direct: self.direct.engaged().get(addr).copied(),
                 overdue: overdue.contains(addr),
+                crowded: self.direct.is_crowded(addr, now),
             })
         })
     }
@@ -297,10 +327,17 @@ impl<'a> Work<'a> {
             }
         }
         let idle = running == 0 && self.libtorrent.in_hand().next().is_none();
-        if !idle {
+        if !idle || self.lacks_slots() {
             wake_at = wake_at.min(Instant::now() + TICK);
         }
         wake_at
+    }
+
+    /// Whether peers of this hash wait for a connection of the direct arm to become free.
+    pub(super) fn lacks_slots(&self) -> bool {
+        self.stations.options.strategy.uses_direct()
+            && !self.peers.is_empty()
+            && (self.direct.has_crowded() || self.stations.direct.free_slots() == 0)
     }
 
     /// Whether libtorrent dials for this hash, or may still be asked to.
@@ -316,9 +353,14 @@ impl<'a> Work<'a> {
         let may_join = self.second_at.is_some() && self.stations.libtorrent.is_some();
         let room = Room::ever(strategy, self.libtorrent_works());
         let asks_later = may_join && !self.libtorrent.has_joined() && !self.trackers.is_empty();
-        self.libtorrent.is_idle()
-            && !asks_later
-            && choose::next(room, self.candidates(), None).is_none()
+        self.libtorrent.is_idle() && !asks_later && {
+            let candidates = self.candidates();
+            let all = candidates.map(|it| Candidate {
+                crowded: false,
+                ..it
+            });
+            choose::next(room, all, None).is_none()
+        }
     }
 
     /// Notes an attempt that has ended: for the hash, for the history, for the arm.

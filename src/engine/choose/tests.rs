@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::discovery::Sources;
 use crate::history::{History, Settings};
 use crate::torrent::{Infohash, PeerSource};
 
@@ -11,6 +12,7 @@ fn addr(last: u8) -> PeerAddr {
 fn known() -> Known {
     Known {
         source: PeerSource::Dht,
+        sources: Sources::of(PeerSource::Dht),
         reports: 1,
     }
 }
@@ -38,6 +40,7 @@ struct Peer {
     libtorrent: Option<Engaged>,
     direct: Option<Engaged>,
     overdue: bool,
+    crowded: bool,
 }
 
 fn peer(value: f64) -> Peer {
@@ -46,6 +49,7 @@ fn peer(value: f64) -> Peer {
         libtorrent: None,
         direct: None,
         overdue: false,
+        crowded: false,
     }
 }
 
@@ -66,6 +70,7 @@ fn choose(room: Room, peers: &[(PeerAddr, Peer)], explore: Option<f64>) -> Optio
         known: &known,
         estimate: &peer.estimate,
         libtorrent: peer.libtorrent,
+        crowded: peer.crowded,
         direct: peer.direct,
         overdue: peer.overdue,
     });
@@ -201,6 +206,23 @@ fn in_a_race_both_arms_try_every_peer() {
 }
 
 #[test]
+fn a_peer_without_a_free_connection_is_passed_over_by_the_direct_arm_alone() {
+    let peers = || {
+        let mut crowded = peer(9.0);
+        crowded.crowded = true;
+        [(addr(1), crowded), (addr(2), peer(1.0))]
+    };
+    let only = |libtorrent, direct| Room {
+        libtorrent,
+        direct,
+        ..auto(Arm::Direct)
+    };
+    let chosen = |room| choose(room, &peers(), None).map(|choice| choice.peer);
+    assert_eq!(chosen(only(false, true)), Some(addr(2)));
+    assert_eq!(chosen(only(true, false)), Some(addr(1)));
+}
+
+#[test]
 fn without_room_nobody_is_tried() {
     let full = Room {
         libtorrent: false,
@@ -245,6 +267,18 @@ fn the_failure_that_came_furthest_speaks_for_the_hash() {
     assert_eq!(super::verdict(std::iter::empty()), None);
     let funnel = funnel(failures.iter().map(|(_, failure)| failure.reason));
     assert_eq!(funnel.get(&Reason::Closed), Some(&2));
+}
+
+#[test]
+fn a_peer_that_echoes_us_does_not_speak_for_the_others() {
+    let echo = Failure::new(Reason::SelfConnection, Phase::Handshake, "a");
+    let other = Failure::new(Reason::ConnectTimeout, Phase::Connect, "b");
+    let failures = [(addr(1), &echo), (addr(2), &other), (addr(3), &echo)];
+    let reason = |failures: &[(PeerAddr, &Failure)]| {
+        verdict(failures.iter().copied()).map(|failure| failure.reason)
+    };
+    assert_eq!(reason(&failures), Some(Reason::ConnectTimeout));
+    assert_eq!(reason(&failures[..1]), Some(Reason::SelfConnection));
 }
 
 #[test]

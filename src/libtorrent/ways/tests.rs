@@ -33,7 +33,7 @@ fn failed(phase: u8, category: &str, code: i32) -> Event {
 /// The ways that are taken when each fails like this, and the last reason.
 fn course(failures: &[(Way, Event)]) -> (Vec<Way>, Reason) {
     let (addr, now) = (PEER.parse().unwrap(), Instant::now());
-    let mut ways = Ways::new(&[], false);
+    let mut ways = Ways::new(&[], false, Encryption::Prefer);
     assert_eq!(
         ways.add(&[(addr, PLAIN)], now, |_| true),
         [(Way::Tcp, vec![addr])]
@@ -85,7 +85,7 @@ fn each_failure_leads_to_the_way_that_may_help() {
 #[test]
 fn utp_joins_a_slow_connection_once() {
     let (addr, now) = (PEER.parse().unwrap(), Instant::now());
-    let mut ways = Ways::new(&[], false);
+    let mut ways = Ways::new(&[], false, Encryption::Prefer);
     ways.add(&[(addr, PLAIN)], now, |_| true);
     assert_eq!(ways.next_due(), Some(now + UTP_JOINS_AFTER));
     assert_eq!(ways.due(now).1, []);
@@ -101,7 +101,7 @@ fn utp_joins_a_slow_connection_once() {
         Some(FetchEvent::PeerFailed { last: false, .. })
     ));
 
-    let mut ways = Ways::new(&[], false);
+    let mut ways = Ways::new(&[], false, Encryption::Prefer);
     ways.add(&[(addr, PLAIN)], now, |_| true);
     ways.handle(Way::Tcp, event(EventKind::Connected), now);
     assert_eq!(ways.due(now + UTP_JOINS_AFTER).1, [], "it is connected");
@@ -110,7 +110,7 @@ fn utp_joins_a_slow_connection_once() {
 #[test]
 fn a_tracker_that_has_not_answered_is_waited_for() {
     let url = "udp://t:1/announce".to_owned();
-    let mut ways = Ways::new(std::slice::from_ref(&url), true);
+    let mut ways = Ways::new(std::slice::from_ref(&url), true, Encryption::Prefer);
     ways.check_exhausted();
     assert!(ways.out.is_empty());
     let mut reply = event(EventKind::TrackerReply);
@@ -138,7 +138,7 @@ fn a_tracker_that_failed_at_one_address_may_answer_at_another() {
         ..event(kind)
     };
     let now = Instant::now();
-    let mut ways = Ways::new(std::slice::from_ref(&url), true);
+    let mut ways = Ways::new(std::slice::from_ref(&url), true, Encryption::Prefer);
     ways.handle(Way::Lookup, told(EventKind::TrackerError), now);
     ways.check_exhausted();
     assert!(!ways.out.contains(&FetchEvent::Exhausted));
@@ -155,7 +155,7 @@ fn a_tracker_that_failed_at_one_address_may_answer_at_another() {
 fn a_way_that_is_closed_to_us_leaves_no_peer_open() {
     let (addr, now) = (PEER.parse().unwrap(), Instant::now());
     for way in [Way::Tcp, Way::TcpMse] {
-        let mut ways = Ways::new(&[], false);
+        let mut ways = Ways::new(&[], false, Encryption::Prefer);
         ways.add(&[(addr, PLAIN)], now, |_| true);
         if way == Way::TcpMse {
             assert!(
@@ -175,7 +175,7 @@ fn a_way_that_is_closed_to_us_leaves_no_peer_open() {
 
 #[test]
 fn a_connection_that_nobody_asked_for_is_not_told() {
-    let mut ways = Ways::new(&[], false);
+    let mut ways = Ways::new(&[], false, Encryption::Prefer);
     ways.handle(Way::Tcp, event(EventKind::Connected), Instant::now());
     assert!(ways.out.is_empty());
 }
@@ -184,7 +184,7 @@ fn a_connection_that_nobody_asked_for_is_not_told() {
 fn a_way_that_has_worked_is_taken_first_and_the_others_after_it() {
     let (addr, now) = (PEER.parse().unwrap(), Instant::now());
     let utp = torrent::Way::new(torrent::Arm::Libtorrent, torrent::Transport::Utp, false);
-    let mut ways = Ways::new(&[], false);
+    let mut ways = Ways::new(&[], false, Encryption::Prefer);
     assert_eq!(
         ways.add(&[(addr, utp)], now, |_| true),
         [(Way::Utp, vec![addr])]
@@ -193,4 +193,24 @@ fn a_way_that_has_worked_is_taken_first_and_the_others_after_it() {
     let next = ways.handle(Way::Utp, timeout, now);
     assert_eq!(next, Some((Way::Tcp, vec![addr])));
     assert_eq!(ways.due(now + UTP_JOINS_AFTER).1, [], "uTP was tried");
+}
+
+#[test]
+fn where_every_way_is_encrypted_or_none_is_the_other_kind_is_not_tried() {
+    let (addr, now) = (PEER.parse().unwrap(), Instant::now());
+    for encryption in [Encryption::Require, Encryption::Off] {
+        let mut ways = Ways::new(&[], false, encryption);
+        let mse = torrent::Way::new(torrent::Arm::Libtorrent, torrent::Transport::Tcp, true);
+        let first = ways.add(&[(addr, mse)], now, |_| true);
+        assert_eq!(first, [(Way::Tcp, vec![addr])]);
+        ways.handle(Way::Tcp, event(EventKind::Connected), now);
+        let Some(FetchEvent::Connected { way, .. }) = ways.out.pop_back() else {
+            panic!("it is connected");
+        };
+        assert_eq!(way.encrypted, encryption == Encryption::Require);
+        let closed = || failed(1, "asio.misc", 2);
+        let next = ways.handle(Way::Tcp, closed(), now);
+        assert_eq!(next, Some((Way::Utp, vec![addr])));
+        assert_eq!(ways.handle(Way::Utp, closed(), now), None);
+    }
 }

@@ -4,12 +4,13 @@ use diesel::prelude::*;
 
 use super::rows::{
     AttemptRow, BlockedRow, FailedRow, FileRow, GroupRow, NodeRow, PeerRow, SaltRow, SessionRow,
-    TrackerRow,
+    TrackerRow, WantedRow,
 };
 use crate::store::connection::Connection;
 use crate::store::schema::{
     blocked_infohash, blocked_salt, crawl_session, dht_node_state, failed_torrent,
     metadata_request, peer_group, peer_state, torrent_file, torrent_metadata, tracker_state,
+    wanted_torrent,
 };
 use crate::store::value::DELIVERED;
 
@@ -279,6 +280,12 @@ keyed!(SaltRow, blocked_salt, blocked_salt::salt,
     is blocked_salt::salt.eq(&row.salt));
 portable!(SaltRow, blocked_salt, |row| blocked_salt::salt
     .eq(&row.salt));
+
+keyed!(WantedRow, wanted_torrent, wanted_torrent::infohash,
+    |row| after wanted_torrent::infohash.gt(row.infohash.clone()),
+    is wanted_torrent::infohash.eq(&row.infohash));
+portable!(WantedRow, wanted_torrent, |row| wanted_torrent::infohash
+    .eq(&row.infohash));
 
 impl Keyed for FileRow {
     fn page(

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes::{base64, hex, hex_option};
 use crate::store::schema::{
     blocked_infohash, blocked_salt, crawl_session, dht_node_state, failed_torrent,
-    metadata_request, peer_group, peer_state, torrent_metadata, tracker_state,
+    metadata_request, peer_group, peer_state, torrent_metadata, tracker_state, wanted_torrent,
 };
 
 /// A torrent.
@@ -266,4 +266,21 @@ pub(in crate::store) struct BlockedRow {
 pub(in crate::store) struct SaltRow {
     #[serde(with = "hex")]
     pub(in crate::store) salt: Vec<u8>,
+}
+
+/// A hash that a service is asked for.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, Serialize, Deserialize,
+)]
+#[diesel(table_name = wanted_torrent)]
+pub(in crate::store) struct WantedRow {
+    #[serde(with = "hex")]
+    pub(in crate::store) infohash: Vec<u8>,
+    #[serde(with = "hex_option")]
+    pub(in crate::store) infohash_v2: Option<Vec<u8>>,
+    pub(in crate::store) source: String,
+    pub(in crate::store) precedence: i32,
+    pub(in crate::store) trackers: String,
+    pub(in crate::store) peers: String,
+    pub(in crate::store) requested_at: i64,
 }

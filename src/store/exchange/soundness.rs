@@ -3,11 +3,12 @@
 
 use super::rows::{
     AttemptRow, BlockedRow, FailedRow, FileRow, GroupRow, NodeRow, PeerRow, SaltRow, SessionRow,
-    TorrentRow, TrackerRow,
+    TorrentRow, TrackerRow, WantedRow,
 };
 use crate::history::Quantiles;
-use crate::store::torrent_metadata::{ARM_CHARS, PENDING, SOURCE_CHARS, VALID};
+use crate::store::torrent_metadata::{ARM_CHARS, PENDING, SOURCE_CHARS, VALID, stored_identity};
 use crate::store::value::{self, CLIENT_CHARS, DELIVERED, DETAIL_CHARS, WHY_CHARS, bounded};
+use crate::store::wanted_torrent::SOURCE_CHARS as WANTED_SOURCE_CHARS;
 use crate::torrent::{Infohash, PeerAddr};
 
 // What the writers write, which every database holds: MySQL's columns are bounded.
@@ -304,6 +305,19 @@ impl Sound for BlockedRow {
         hash(&self.value)?;
         salt(&self.salt)?;
         text("list", &self.list, LIST_CHARS)
+    }
+}
+
+impl Sound for WantedRow {
+    fn verdict(&self) -> Verdict {
+        known(stored_identity(&self.infohash, self.infohash_v2.as_deref()))?;
+        text("source", &self.source, WANTED_SOURCE_CHARS)?;
+        for (name, list) in [("trackers", &self.trackers), ("peers", &self.peers)] {
+            text(name, list, TRACKERS_CHARS)?;
+            serde_json::from_str::<Vec<String>>(list)
+                .map_err(|error| format!("{name} is no list: {error}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -37,6 +37,35 @@ fn read(chunks: &[&[u8]]) -> (Vec<String>, Option<FrameError>) {
     (messages, None)
 }
 
+/// Every message of BEP 6 and BEP 52, byte for byte: they come unasked, and are skipped.
+#[test]
+fn messages_of_the_fast_extension_and_of_v2() {
+    let bytes = [
+        &b"\0\0\0\x05\x0d\0\0\0\x07"[..],
+        b"\0\0\0\x01\x0e",
+        b"\0\0\0\x01\x0f",
+        b"\0\0\0\x0d\x10\0\0\0\x01\0\0\x40\0\0\0\x40\0",
+        b"\0\0\0\x05\x11\0\0\0\x09",
+        &[&b"\0\0\0\x31\x15"[..], &[7; 48]].concat(),
+        b"\0\0\0\x04\x14\x01de",
+    ]
+    .concat();
+    let (messages, error) = read(&[&bytes]);
+    assert_eq!(error, None);
+    assert_eq!(
+        messages,
+        [
+            "Other(suggest_piece, 4 bytes)",
+            "Other(have_all, 0 bytes)",
+            "Other(have_none, 0 bytes)",
+            "Other(reject_request, 12 bytes)",
+            "Other(allowed_fast, 4 bytes)",
+            "Other(hash_request, 48 bytes)",
+            "1 de",
+        ]
+    );
+}
+
 #[test]
 fn messages_before_and_around_the_extended_one() {
     let mut bytes = other(5, &[0xff; 100]);

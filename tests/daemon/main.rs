@@ -1,0 +1,17 @@
+//! `metafetch daemon` on loopback: the binary, as systemd or a user runs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a fault here is to fail the test"
+)]
+
+#[path = "../swarm/mod.rs"]
+mod swarm;
+
+mod directories;
+mod life;
+mod queue;
+mod running;
