@@ -29,18 +29,8 @@ pub(super) fn resolved(
     (arm, peer): (&str, Option<PeerAddr>),
 ) -> ResolvedTorrent {
     ResolvedTorrent {
-        infohash,
-        infohash_v2: infohash.v2().copied(),
-        name: info.name.clone(),
-        size: info.size,
-        piece_length: info.piece_length,
-        pieces_count: info.pieces,
-        private: info.private,
-        source: info.source.clone().unwrap_or_default(),
-        info: raw,
-        trackers,
-        files: files(info),
         arm: arm.to_owned(),
         peer,
+        ..ResolvedTorrent::of(infohash, info, raw, trackers)
     }
 }

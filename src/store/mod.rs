@@ -92,7 +92,7 @@ pub use self::search::{
 };
 pub use self::server_url::ServerUrl;
 pub use self::statistics::{AttemptGroup, Funnel, Latencies};
-pub use self::torrent_metadata::{PendingTorrent as KnownTorrent, ResolvedTorrent, StoredTorrent};
+pub use self::torrent_metadata::{PendingTorrent, ResolvedTorrent, StoredTorrent};
 pub use self::url::{StoreUrl, StoreUrlError};
 pub use self::wanted_torrent::{NowWanted, WantedTorrent};
 pub use self::writer::StoreHealth;

@@ -38,7 +38,7 @@ use super::connection::Connection;
 use super::pages::{At, in_steps};
 use super::schema::torrent_metadata as table;
 use super::value::{bounded, clamped, column, fits, keys, senseless, text, unsigned, v2_range};
-use super::{StoreError, search, torrent_file};
+use super::{StoreError, dictionary, search, torrent_file};
 use crate::torrent::{Info, Infohash, PeerAddr};
 
 /// The largest dictionary that is compressed, in bytes: the writer has one thread.
@@ -97,7 +97,6 @@ impl ResolvedTorrent {
     /// What is stored of this dictionary, which was checked, and whose bytes are `raw`: from no peer.
     #[must_use]
     pub fn of(infohash: Infohash, info: &Info, raw: Vec<u8>, trackers: Vec<String>) -> Self {
-        let files = info.files.iter().filter(|file| !file.is_padding);
         Self {
             infohash,
             infohash_v2: infohash.v2().copied(),
@@ -109,9 +108,7 @@ impl ResolvedTorrent {
             source: info.source.clone().unwrap_or_default(),
             info: raw,
             trackers,
-            files: files
-                .map(|file| (file.path.join("/"), file.length))
-                .collect(),
+            files: dictionary::files(info),
             arm: String::new(),
             peer: None,
         }
