@@ -146,7 +146,8 @@ function askForToken(why) {
     document.getElementById("token-form").addEventListener("submit", submit, { signal });
     forget.addEventListener("click", () => finish(setToken("") ?? true), { signal });
     document.getElementById("token-cancel").addEventListener("click", () => finish(false), { signal });
-    dialog.addEventListener("close", () => finish(false), { signal });
+    // The event of an earlier time may come only now: it is not about this one.
+    dialog.addEventListener("close", () => dialog.open || finish(false), { signal });
   });
 }
 

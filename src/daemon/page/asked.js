@@ -36,16 +36,22 @@ export function onAsked(listener, signal) {
 
 let saving = null;
 
+function save() {
+  clearTimeout(saving);
+  saving = null;
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify([...asked.keys()]));
+  } catch {
+    // They are gone when the page is loaded again.
+  }
+}
+
+// What was asked for just before the page is left is known when it is opened again.
+window.addEventListener("pagehide", () => saving !== null && save());
+
 function changed() {
   for (const listener of [...listeners]) listener();
-  saving ??= setTimeout(() => {
-    saving = null;
-    try {
-      sessionStorage.setItem(KEPT, JSON.stringify([...asked.keys()]));
-    } catch {
-      // They are gone when the page is loaded again.
-    }
-  }, 500);
+  saving ??= setTimeout(save, 500);
 }
 
 function set(infohash, change) {

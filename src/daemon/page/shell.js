@@ -64,7 +64,8 @@ export function confirm(title, text, yes) {
     };
     agree.addEventListener("click", () => finish(true), { signal: end.signal });
     cancel.addEventListener("click", () => finish(false), { signal: end.signal });
-    dialog.addEventListener("close", () => finish(false), { signal: end.signal });
+    // The event of an earlier question may come only now: it is not about this one.
+    dialog.addEventListener("close", () => dialog.open || finish(false), { signal: end.signal });
   });
 }
 
