@@ -358,6 +358,7 @@ fn the_template_says_every_key_with_its_default() {
     }
     config.privacy = PrivacyKeys::default();
     config.store = StoreKeys::default();
+    config.telemetry.otlp = None;
     config.daemon = DaemonKeys::default();
     config.dht_crawler = DhtCrawlerKeys::default();
     assert_eq!(config, Config::default());

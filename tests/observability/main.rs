@@ -11,3 +11,5 @@
 mod files;
 mod scrape;
 mod service;
+#[cfg(feature = "opentelemetry")]
+mod traces;

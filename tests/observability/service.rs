@@ -7,17 +7,17 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
-const HASH: &str = "c12fe1c06bba254a9dc9f519b335aa7c1367a88a";
+pub(crate) const HASH: &str = "c12fe1c06bba254a9dc9f519b335aa7c1367a88a";
 
 /// A service that asks nobody, and the lines of its log.
-struct Service {
-    _child: Child,
+pub(crate) struct Service {
+    child: Child,
     log: Lines<BufReader<ChildStderr>>,
     seen: Vec<Value>,
 }
 
 impl Service {
-    fn start(home: &std::path::Path) -> Self {
+    pub(crate) fn start(home: &std::path::Path, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_metafetch"))
             .args([
                 "daemon",
@@ -32,6 +32,7 @@ impl Service {
             .env("METAFETCH_API_LISTEN", "127.0.0.1:0")
             .env("METAFETCH_LOG_FORMAT", "json")
             .env("METAFETCH_LOG_FILTER", "debug")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -40,7 +41,7 @@ impl Service {
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         Self {
-            _child: child,
+            child,
             log,
             seen: Vec::new(),
         }
@@ -58,26 +59,49 @@ impl Service {
         }
         panic!("the log has ended: {:#?}", self.seen);
     }
+
+    /// Ends it as a service manager does; all of its log.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) async fn stop(mut self) -> Vec<Value> {
+        let process = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed());
+        rustix::process::kill_process(process.unwrap(), rustix::process::Signal::TERM).unwrap();
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            self.seen.push(serde_json::from_str(&line).unwrap());
+        }
+        assert!(self.child.wait().await.unwrap().success());
+        self.seen
+    }
+
+    /// Asks it for [`HASH`], which nobody has; the address of its API.
+    pub(crate) async fn asked_in_vain(&mut self) -> String {
+        let begins = "the API is at ";
+        let line = self.line(|line| message(line).starts_with(begins)).await;
+        let base = message(&line)[begins.len()..]
+            .trim_end_matches('/')
+            .to_owned();
+        let (status, body) = get(&format!("{base}/api/v1/torrents/{HASH}?wait=20s")).await;
+        assert_eq!(status, 404, "{body}");
+        assert!(body.contains("no_peers"), "{body}");
+        base
+    }
+}
+
+pub(crate) fn message(line: &Value) -> &str {
+    line["message"].as_str().unwrap_or_default()
+}
+
+/// Status and body of an answer.
+async fn get(url: &str) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let response = client.get(url).send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
 }
 
 #[tokio::test]
 async fn every_line_about_a_hash_has_the_id_of_its_request_from_the_intake_to_the_end() {
     let home = tempfile::tempdir().unwrap();
-    let mut service = Service::start(home.path());
-    let begins = "the API is at ";
-    let message = |line: &Value| line["message"].as_str().unwrap_or_default().to_owned();
-    let line = service.line(|line| message(line).starts_with(begins)).await;
-    let base = message(&line)[begins.len()..]
-        .trim_end_matches('/')
-        .to_owned();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let text = async |path: &str| {
-        let response = client.get(format!("{base}{path}")).send().await.unwrap();
-        (response.status().as_u16(), response.text().await.unwrap())
-    };
-    let (status, body) = text(&format!("/api/v1/torrents/{HASH}?wait=20s")).await;
-    assert_eq!(status, 404, "{body}");
-    assert!(body.contains("no_peers"), "{body}");
+    let mut service = Service::start(home.path(), &[]);
+    let base = service.asked_in_vain().await;
     service.line(|line| line["station"] == "emit").await;
 
     let about = |line: &&Value| line["span"]["infohash"] == HASH;
@@ -100,6 +124,7 @@ async fn every_line_about_a_hash_has_the_id_of_its_request_from_the_intake_to_th
         .collect();
     assert_eq!(ids.len(), 1, "{lines:#?}");
 
+    let text = async |path: &str| get(&format!("{base}{path}")).await;
     let (status, metrics) = text("/metrics").await;
     assert_eq!(status, 200, "{metrics}");
     for begins in [

@@ -8,11 +8,12 @@ use utoipa::openapi::{
     ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Response, ResponseBuilder,
     SecurityRequirement,
 };
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::problem::Problem;
 use super::{Api, feeds, router};
+use crate::daemon::{health, metrics};
 
 /// What may go wrong with every request.
 const COMMON: [(&str, &str); 5] = [
@@ -28,6 +29,14 @@ const COMMON: [(&str, &str); 5] = [
         "`busy`, `queue_full`, `stopping`, `store_unavailable`: ask again after `Retry-After` seconds.",
     ),
 ];
+
+/// What monitors ask for. Health takes no token.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(health::healthz, health::readyz, metrics::metrics))]
+struct Probes;
+
+/// Paths that take no token.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 /// A hash in any form.
 pub(super) struct AnyHash;
@@ -80,6 +89,7 @@ pub fn document() -> OpenApi {
         .merge(router::for_readers())
         .merge(router::for_admins())
         .into_openapi();
+    document.merge(Probes::openapi());
     let components = document.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -99,21 +109,28 @@ pub fn document() -> OpenApi {
             &mut item.put,
         ];
         for operation in operations.into_iter().flatten() {
-            complete(operation, feeds::takes_apikey(path));
+            complete(operation, path);
         }
     }
     document
 }
 
 /// Adds what holds for every operation: tokens, and what may go wrong.
-fn complete(operation: &mut Operation, takes_apikey: bool) {
+fn complete(operation: &mut Operation, path: &str) {
     let scopes: [&str; 0] = [];
-    let mut security = vec![SecurityRequirement::new("token", scopes)];
-    if takes_apikey {
+    let is_open = OPEN.contains(&path);
+    let mut security = Vec::new();
+    if !is_open {
+        security.push(SecurityRequirement::new("token", scopes));
+    }
+    if feeds::takes_apikey(path) {
         security.push(SecurityRequirement::new("apikey", scopes));
     }
     operation.security = Some(security);
     for (status, description) in COMMON {
+        if is_open && (status == "401" || status == "403") {
+            continue;
+        }
         operation
             .responses
             .responses
