@@ -61,7 +61,6 @@ impl Service {
     }
 
     /// Ends it as a service manager does; all of its log.
-    #[cfg(feature = "opentelemetry")]
     pub(crate) async fn stop(mut self) -> Vec<Value> {
         let process = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed());
         rustix::process::kill_process(process.unwrap(), rustix::process::Signal::TERM).unwrap();
@@ -146,4 +145,5 @@ async fn every_line_about_a_hash_has_the_id_of_its_request_from_the_intake_to_th
         .filter_map(|part| part["part"].as_str())
         .collect();
     assert_eq!(parts, ["store", "disk", "dht", "ports", "queue", "loops"]);
+    service.stop().await;
 }
