@@ -444,7 +444,7 @@ impl Run {
         };
         // Whoever reads stdout is told already, or has gone.
         let _ = self.screen.finish(&self.funnel, status.as_str());
-        if let Some(memory) = self.memory.take() {
+        if let Some(mut memory) = self.memory.take() {
             memory
                 .finish(std::mem::take(&mut self.nodes), &self.engine)
                 .await;

@@ -183,6 +183,8 @@ impl Life {
             }
         }
         let within = self.service.config().daemon.stop_within;
+        // Before whatever else may end this.
+        self.service.stop();
         notify::stopping(within + Duration::from_secs(5));
         tracing::info!(
             "stopping: what is in work has {} to end; again to quit at once",

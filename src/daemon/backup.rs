@@ -25,7 +25,7 @@ pub(super) async fn run(service: Service, url: StoreUrl) {
                 "daemon.backup_every is for SQLite alone: use the tools of the database server"
             );
         }
-        return;
+        return service.stopped().await;
     };
     let failing = Condition::default();
     loop {

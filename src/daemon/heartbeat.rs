@@ -54,6 +54,14 @@ pub fn stuck() -> Vec<Stuck> {
     LOOPS.stuck(now_ms())
 }
 
+/// A loop of this process has come to its end before its time: it is stuck for ever.
+pub(super) fn has_died(name: &'static str) {
+    let died = watch(name, Duration::MAX);
+    died.0.state.store(DEAD, Ordering::Relaxed);
+    // What is dropped has ended.
+    std::mem::forget(died);
+}
+
 /// Every loop of this process, and for how long nothing was heard of it.
 #[must_use]
 pub fn silences() -> Vec<(&'static str, Duration)> {

@@ -121,6 +121,19 @@ impl Lane {
         self.waiting.pop_first()
     }
 
+    /// The next one to work on of those that may begin.
+    pub(super) fn take_first(&mut self, may_begin: impl Fn(&Wanted) -> bool) -> Option<Wanted> {
+        let mut waiting = self.waiting.iter();
+        let (key, _) = waiting.find(|(_, wanted)| may_begin(wanted))?;
+        let key = key.clone();
+        self.waiting.remove(&key)
+    }
+
+    /// Whether one waits that is so.
+    pub(super) fn has(&self, is_so: impl Fn(&Wanted) -> bool) -> bool {
+        self.waiting.values().any(is_so)
+    }
+
     /// Puts a hash in that needs no row in the store.
     pub(super) fn put(&mut self, key: Key, wanted: Wanted) {
         self.waiting.insert(key, wanted);
@@ -194,9 +207,10 @@ impl Lane {
         self.anew_at
     }
 
-    /// The page that is to be read, where one is.
-    pub(super) fn page(&mut self) -> Option<Page> {
-        if self.is_reading || self.waiting.len() >= FEW {
+    /// The page that is to be read, where one is. So many that wait can't begin now, at the most.
+    pub(super) fn page(&mut self, suspects: usize) -> Option<Page> {
+        let few = FEW.saturating_add(suspects.min(MOST));
+        if self.is_reading || self.waiting.len() >= few {
             return None;
         }
         let after = match &self.rest {
@@ -367,7 +381,7 @@ mod tests {
                         taken.insert(key.infohash.clone());
                         rows.0.remove(&key);
                     },
-                    Step::AskPage => if asked.is_none() && let Some(page) = lane.page() {
+                    Step::AskPage => if asked.is_none() && let Some(page) = lane.page(0) {
                         let read = rows.page(&page);
                         asked = Some((page, read));
                     },
@@ -395,7 +409,7 @@ mod tests {
                 while let Some((key, _)) = lane.take() {
                     rows.0.remove(&key);
                 }
-                let Some(page) = lane.page() else { break };
+                let Some(page) = lane.page(0) else { break };
                 let read = rows.page(&page);
                 for row in lane.read(&page, read) {
                     let (key, wanted) = entry(&row);

@@ -14,6 +14,7 @@
 //! | `api` | the HTTP API: torrents, search, events, administration, Torznab and RSS |
 //! | `event` | what happens, told to whoever listens |
 //! | `queue` | what waits and what is in work |
+//! | `deaths` | what was in work when the process died |
 //! | `fair` | whose turn it is |
 //! | `lane` | the hashes of one source that wait, the first ones in memory and the rest in the store |
 //! | `rows` | what is wanted, as rows in the store |
@@ -23,6 +24,7 @@
 //! | `backup` | copies of the SQLite database |
 //! | `notify` | what systemd is told |
 //! | `lock` | one service for a store |
+//! | `supervise` | loops that end by a fault |
 //! | `run` | its life, from start to end |
 //! | `page` | the dashboard |
 //! | `metrics` | `/metrics`: what was counted, and how all parts are |
@@ -33,6 +35,7 @@
 
 pub mod api;
 mod backup;
+mod deaths;
 pub mod event;
 mod fair;
 pub mod health;
@@ -53,6 +56,7 @@ mod run;
 pub mod service;
 pub mod source;
 mod sources;
+mod supervise;
 mod work;
 
 pub use event::Event;

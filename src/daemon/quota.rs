@@ -52,6 +52,7 @@ impl Sizes {
 /// Looks until the service stops.
 pub(super) async fn run(service: Service) {
     let mut is_held = false;
+    let mut configs = service.configs();
     let unreadable = Condition::default();
     let mut database = None;
     let mut idle_since = None;
@@ -70,9 +71,11 @@ pub(super) async fn run(service: Service) {
             }
         }
         service.queue().change(|state| state.set_hold(hold));
-        let stop = &service.inner().stop;
-        if stop.run_until_cancelled(sleep(EVERY)).await.is_none() {
-            return;
+        tokio::select! {
+            () = service.stopped() => return,
+            // A limit may have changed.
+            changed = configs.changed() => if changed.is_err() { return },
+            () = sleep(EVERY) => {}
         }
     }
 }

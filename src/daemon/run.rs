@@ -1,24 +1,25 @@
 //! The life of the service: from the configuration to a service that works, and its end.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::deaths::{Deaths, Suspects};
 use super::lock::{Lock, LockError};
 use super::reload::{Apply, Load, Reloader};
 use super::service::Service;
 use super::sources::{backlog, crawl, directory};
+use super::supervise::supervise;
 use super::{backup, quota};
 use crate::config::Config;
 use crate::discovery::crawl::CrawlCounters;
 use crate::engine::crawling::{FEW_NODES, Memory};
 use crate::engine::{Engine, EngineError, Options};
 use crate::proxy::Proxy;
+use crate::store::journal::file_beside;
 use crate::store::{Kept, Store, StoreError, StoreOptions, StoreUrl};
 
 /// Connections to read with that the API leaves to the service.
@@ -61,7 +62,6 @@ pub struct Daemon {
     crawl: JoinHandle<()>,
     crawled: watch::Receiver<Option<CrawlCounters>>,
     sources: JoinSet<()>,
-    _prune: AbortOnDropHandle<Infallible>,
     _lock: Lock,
 }
 
@@ -113,25 +113,37 @@ impl Daemon {
             }
         };
         let (sender, configs) = watch::channel(Arc::new(config));
-        let (service, not_found) = Service::start(engine, store, configs);
+        let (service, not_found) = Service::start(engine, store, configs, deaths(&url).await);
         service.set_reloader(Reloader::new(load, apply, sender));
         let (counters, crawled) = watch::channel(None);
-        let crawl = tokio::spawn(crawl::run(
-            service.clone(),
-            crawl::Parts {
-                memory,
-                nodes,
-                not_found,
-                counters,
-            },
-        ));
+        let parts = crawl::Parts {
+            memory,
+            nodes,
+            not_found,
+            counters,
+        };
+        let crawl = tokio::spawn(crawled_on(service.clone(), Mutex::new(parts)));
         let mut sources = JoinSet::new();
-        sources.spawn(backlog::run(service.clone()));
-        sources.spawn(directory::run(service.clone()));
-        sources.spawn(quota::run(service.clone()));
-        sources.spawn(backup::run(service.clone(), url));
+        let stop = || service.inner().stop.clone();
+        let of = |service: &Service| {
+            let service = service.clone();
+            move || service.clone()
+        };
+        let on = of(&service);
+        sources.spawn(supervise(stop(), "backlog", move || backlog::run(on())));
+        let on = of(&service);
+        sources.spawn(supervise(stop(), "directories", move || {
+            directory::run(on())
+        }));
+        let on = of(&service);
+        sources.spawn(supervise(stop(), "limits", move || quota::run(on())));
+        let on = of(&service);
+        sources.spawn(supervise(stop(), "copies", move || {
+            backup::run(on(), url.clone())
+        }));
+        let on = of(&service);
+        sources.spawn(supervise(stop(), "pruning", move || prune(on())));
         Ok(Self {
-            _prune: AbortOnDropHandle::new(tokio::spawn(prune(service.clone()))),
             service,
             crawl,
             crawled,
@@ -209,8 +221,29 @@ async fn engine(
     Ok((memory, engine, nodes))
 }
 
+/// Crawls until the service stops.
+async fn crawled_on(service: Service, parts: Mutex<crawl::Parts>) {
+    let stop = service.inner().stop.clone();
+    let crawl = || async { crawl::run(service.clone(), &mut *parts.lock().await).await };
+    supervise(stop, "crawl", crawl).await;
+}
+
+/// What was in work when an earlier process died.
+async fn deaths(url: &StoreUrl) -> (Deaths, Suspects) {
+    let path = file_beside(url, ".in-work");
+    let opened = tokio::task::spawn_blocking(move || Deaths::open(&path)).await;
+    let (deaths, suspects) = opened.unwrap_or_default();
+    if !suspects.is_empty() {
+        tracing::warn!(
+            "an earlier process has died at work: {} hashes that it worked on are tried few at a time",
+            suspects.len()
+        );
+    }
+    (deaths, suspects)
+}
+
 /// Deletes what is too old.
-async fn prune(service: Service) -> Infallible {
+async fn prune(service: Service) {
     let longest = service.engine().options().cooldowns.longest();
     let kept = || {
         let config = service.config();
@@ -221,5 +254,7 @@ async fn prune(service: Service) -> Infallible {
         kept.at_least(longest);
         kept
     };
-    service.store().prune_on(kept).await
+    let stop = &service.inner().stop;
+    stop.run_until_cancelled(service.store().prune_on(kept))
+        .await;
 }

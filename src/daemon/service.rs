@@ -10,11 +10,13 @@ use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::deaths::{Deaths, Suspects};
 use super::event::Event;
 use super::queue::{NAMED, Queue, Totals};
 use super::reload::Reloader;
 use super::rows::Rows;
 use super::source::{SourceName, SourceState};
+use super::supervise::essential;
 use super::work::{self, NotFound, PAUSED, pause_key};
 use crate::config::{Config, ConfigError};
 use crate::engine::{self, Engine, RequestId, Resolution, Wanted};
@@ -38,6 +40,7 @@ pub(super) struct Inner {
     events: broadcast::Sender<Arc<Event>>,
     pub(super) queue: Queue,
     rows: Rows,
+    pub(super) deaths: Deaths,
     /// Whoever reads the configuration anew, where somebody does.
     reloader: OnceLock<Reloader>,
     /// What is in work.
@@ -104,16 +107,19 @@ impl Service {
     /// tokio runtime.
     #[must_use]
     pub fn new(engine: Engine, store: Store, config: watch::Receiver<Arc<Config>>) -> Self {
-        Self::start(engine, store, config).0
+        Self::start(engine, store, config, Default::default()).0
     }
 
-    /// As [`Service::new`], with what the crawl is told of.
+    /// As [`Service::new`], with what was in work when an earlier process died; and with what the crawl is
+    /// told of.
     pub(super) fn start(
         engine: Engine,
         store: Store,
         config: watch::Receiver<Arc<Config>>,
+        (deaths, suspects): (Deaths, Suspects),
     ) -> (Self, mpsc::Receiver<NotFound>) {
         let queue = Queue::new(&config.borrow());
+        queue.change(|state| state.set_suspects(suspects));
         let (not_found, told) = mpsc::channel(NOT_FOUND);
         let inner = Arc::new(Inner {
             rows: Rows::start(queue.clone(), store.clone()),
@@ -122,6 +128,7 @@ impl Service {
             config,
             events: broadcast::channel(EVENTS).0,
             queue,
+            deaths,
             reloader: OnceLock::new(),
             works: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -129,8 +136,9 @@ impl Service {
             not_found,
             copying: Arc::default(),
         });
-        tokio::spawn(work::begin(Arc::clone(&inner)));
-        tokio::spawn(work::page(Arc::clone(&inner)));
+        let stop = || inner.stop.clone();
+        tokio::spawn(essential(stop(), "queue", work::begin(Arc::clone(&inner))));
+        tokio::spawn(essential(stop(), "pages", work::page(Arc::clone(&inner))));
         (Self(inner), told)
     }
 
@@ -324,6 +332,7 @@ impl Service {
     /// Ends the service, as SIGTERM does: nothing begins any more.
     pub fn stop(&self) {
         self.0.queue.change(super::queue::State::stop);
+        self.0.deaths.is_told_to_end();
         self.0.stop.cancel();
     }
 

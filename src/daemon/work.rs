@@ -8,14 +8,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::Instrument as _;
 
+use super::deaths::TOO_MANY;
 use super::event::Event;
 use super::heartbeat::{self, Heartbeat};
 use super::lane::PAGE;
 use super::queue::{End, Task};
-use super::service::Inner;
+use super::service::{Inner, now_ms};
 use super::source::SourceName;
 use crate::engine::{Origin, Resolution, timestamp};
-use crate::torrent::Reason;
+use crate::store::{FailedTorrent, Record, RecordResult};
+use crate::torrent::{Failure, Infohash, Phase, Reason};
 use crate::wire::krpc::NodeId;
 
 /// How often the loops say that they are alive, at the least.
@@ -26,6 +28,9 @@ const STUCK: Duration = Duration::from_secs(30);
 const STUCK_READING: Duration = Duration::from_secs(180);
 /// The pause before a page is read again that could not be.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a hash is left alone at the least that was in work each time when the process died.
+const GIVEN_UP: Duration = Duration::from_secs(24 * 3600);
 
 /// What a hash of the crawl came to that was not resolved.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +51,9 @@ pub(super) async fn begin(inner: Arc<Inner>) {
                 source: task.source,
             });
             let mut task = task;
+            if !task.is_given_up {
+                inner.deaths.begins(task.wanted.infohash.wire_id());
+            }
             let span = task.wanted.span();
             inner
                 .works
@@ -114,16 +122,21 @@ async fn run(inner: Arc<Inner>, task: Task) {
     wanted.retries.get_or_insert(config.engine.retry);
     let asked = wanted.infohash;
     let engine = inner.engine.clone();
-    // In a task of its own, so that a panic costs one hash, and is reported.
-    let work = async move { engine.resolve(wanted).await };
-    let work = tokio::spawn(work.in_current_span());
-    let resolution = work
-        .await
-        .unwrap_or_else(|error| Resolution::internal(asked, format!("its task: {error}")));
+    let resolution = if task.is_given_up {
+        give_up(&inner, asked).await
+    } else {
+        // In a task of its own, so that a panic costs one hash, and is reported.
+        let work = async move { engine.resolve(wanted).await };
+        let work = tokio::spawn(work.in_current_span());
+        work.await
+            .unwrap_or_else(|error| Resolution::internal(asked, format!("its task: {error}")))
+    };
     let resolution = Arc::new(resolution);
     let end = inner
         .queue
         .change(|state| state.ended(&task, &resolution, Instant::now()));
+    let has_ended = task.has_ended(&resolution);
+    inner.deaths.ends(asked.wire_id(), has_ended);
     note(&inner, &resolution);
     if let (SourceName::Crawl, Err(unresolved)) = (task.source, &resolution.result)
         && unresolved.failure.reason != Reason::Cancelled
@@ -135,6 +148,36 @@ async fn run(inner: Arc<Inner>, task: Task) {
         });
     }
     tell(&inner, task.source, &resolution, end);
+}
+
+/// A hash that was in work each time when the process died: it fails without another try.
+async fn give_up(inner: &Inner, infohash: Infohash) -> Resolution {
+    let detail = format!(
+        "the service has died {TOO_MANY} times in a row while this hash was in work: by a fault of it, which \
+         should be reported, unless somebody has killed it. The hash is left alone for some days"
+    );
+    tracing::error!("{infohash}: {detail}");
+    let alone = inner.engine.options().cooldowns.longest().max(GIVEN_UP);
+    let at_ms = now_ms();
+    let alone_ms = i64::try_from(alone.as_millis()).unwrap_or(i64::MAX);
+    let retry_at_ms = at_ms.saturating_add(alone_ms);
+    let failure = Failure::new(Reason::Internal, Phase::Lookup, detail);
+    let record = Record {
+        infohash,
+        result: RecordResult::Failed(FailedTorrent {
+            reason: failure.reason,
+            phase: failure.phase,
+            detail: failure.detail.clone(),
+            failures: TOO_MANY.into(),
+            failed_at_ms: at_ms,
+            retry_at_ms,
+        }),
+        attempts: Vec::new(),
+        tracker_replies: Vec::new(),
+        at_ms,
+    };
+    let recorded = inner.store.record(record).await;
+    Resolution::given_up(infohash, failure, retry_at_ms, recorded.err())
 }
 
 /// Says once that results can't be stored, and once that they can again.

@@ -387,6 +387,23 @@ fn stopped_while_away(wanted: &Wanted) -> Resolution {
 }
 
 impl Resolution {
+    /// A hash that is not tried any more before `retry_at_ms`; with the error by which that is not stored.
+    pub(crate) fn given_up(
+        infohash: Infohash,
+        failure: Failure,
+        retry_at_ms: i64,
+        error: Option<crate::store::StoreError>,
+    ) -> Self {
+        let unresolved = Unresolved {
+            failure,
+            attempts: [].into(),
+            retry_at_ms: Some(retry_at_ms),
+            says_nothing: false,
+        };
+        let error = error.map(|error| error.to_string());
+        resolution(&infohash.into(), Err(Arc::new(unresolved)), error)
+    }
+
     /// A hash whose task has ended by a fault of this program.
     pub(crate) fn internal(infohash: Infohash, detail: impl Into<String>) -> Self {
         let unresolved = Unresolved {

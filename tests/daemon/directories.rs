@@ -83,3 +83,29 @@ async fn a_file_that_grows_is_taken_in_once_it_is_whole() {
         running.stderr()
     );
 }
+
+#[tokio::test]
+async fn lines_that_come_after_a_pause_are_not_lost() {
+    let swarm = Swarm::start(75);
+    let torrents: Vec<_> = (0..2)
+        .map(|number| TestTorrent::v1(75_000 + number, 2_000))
+        .collect();
+    let peer = swarm.peer(Behaviour::Honest, &torrents).await;
+    let home = Home::new("");
+    let running = home.start().await;
+    let path = home.path("in").join("late.txt");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let lines = torrents
+        .iter()
+        .map(|torrent| format!("{}\n", torrent.magnet(&[peer], &[])));
+    for (line, resolved) in lines.zip(1..) {
+        file.write_all(line.as_bytes()).unwrap();
+        // Its writer has it open, and its name changes meanwhile.
+        let is_done = || home.path("in").join("late.txt.done").is_file();
+        until(is_done, || running.stderr()).await;
+        until(|| home.resolved() == resolved, || running.stderr()).await;
+    }
+    running
+        .says("late.txt.done was written to after it was renamed")
+        .await;
+}

@@ -8,10 +8,16 @@
     reason = "a fault here is to fail the test"
 )]
 
+#[path = "../databases/mod.rs"]
+mod databases;
 #[path = "../swarm/mod.rs"]
 mod swarm;
 
+mod away;
+mod deaths;
 mod directories;
 mod life;
+mod limits;
 mod queue;
 mod running;
+mod sources;

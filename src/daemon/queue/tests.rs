@@ -1,8 +1,13 @@
 use std::net::Ipv4Addr;
 
+use tokio::time::Instant;
+
+use super::super::service::{Asked, Standing};
+use super::super::source::SourceState;
 use super::*;
-use crate::discovery::crawl::DiscoverySource;
+use crate::discovery::crawl::{Discovered, DiscoverySource};
 use crate::engine::Unresolved;
+use crate::store::WantedTorrent;
 use crate::torrent::{Failure, PeerAddr, PeerHint, Phase};
 use crate::wire::krpc::NodeId;
 
@@ -399,4 +404,35 @@ fn listeners_that_have_gone_are_forgotten() {
         "{}",
         state.results.len()
     );
+}
+
+#[test]
+fn suspects_hold_nobody_up_and_one_of_three_deaths_is_given_up() {
+    let mut state = state();
+    state.jobs = 10;
+    let suspects = [(1, 2), (2, 2), (3, 3)];
+    state.set_suspects(
+        suspects
+            .map(|(number, deaths)| ([number; 20], deaths))
+            .into(),
+    );
+    for number in 1..=4 {
+        want(&mut state, number, SourceName::Api, 0);
+    }
+    let begun = [(); 3].map(|()| begin(&mut state).1);
+    let hashes = begun.each_ref().map(|task| task.wanted.infohash);
+    assert_eq!(hashes, [hash(1), hash(3), hash(4)]);
+    assert!(state.begin().is_none(), "one suspect at a time");
+    let given_up = begun.each_ref().map(|task| task.is_given_up);
+    assert_eq!(given_up, [false, true, false]);
+    let [first, third, _] = begun;
+    let resolution = failed(hash(3), Reason::Internal, false);
+    let end = state.ended(&third, &resolution, Instant::now());
+    assert_eq!(end, End::Answered, "at once");
+    // Put back, it is suspected still.
+    let resolution = failed(hash(1), Reason::Cancelled, true);
+    state.ended(&first, &resolution, Instant::now());
+    assert_eq!(begin(&mut state).0, hash(2));
+    want(&mut state, 1, SourceName::Api, 0);
+    assert!(state.begin().is_none());
 }

@@ -30,7 +30,7 @@ pub(in crate::daemon) struct Parts {
 }
 
 /// Crawls while the configuration says so, until the service stops; then saves what it knows.
-pub(in crate::daemon) async fn run(service: Service, mut parts: Parts) {
+pub(in crate::daemon) async fn run(service: Service, parts: &mut Parts) {
     let mut configs = service.configs();
     loop {
         let keys = wanted(&configs.borrow_and_update());
@@ -55,7 +55,7 @@ pub(in crate::daemon) async fn run(service: Service, mut parts: Parts) {
         service
             .queue()
             .change(|state| state.set_problem(SourceName::Crawl, None));
-        crawl(&service, &mut parts, dht, &keys).await;
+        crawl(&service, parts, dht, &keys).await;
         if service.inner().stop.is_cancelled() {
             break;
         }

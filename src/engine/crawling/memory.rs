@@ -138,7 +138,7 @@ impl Memory {
     }
 
     /// Saves at the end.
-    pub(crate) async fn finish(mut self, nodes: Vec<NodeRecord>, engine: &Engine) {
+    pub(crate) async fn finish(&mut self, nodes: Vec<NodeRecord>, engine: &Engine) {
         if let Some(saving) = self.saving.take() {
             self.saved = saving.await.unwrap_or_default();
         }

@@ -218,3 +218,63 @@ pub(super) fn is_older(metadata: &Metadata, than: Duration) -> bool {
     let age = modified.and_then(|at| SystemTime::now().duration_since(at).ok());
     age.is_some_and(|age| age >= than)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_ends_within_a_line_waits_until_it_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("whole.txt", "a\n"),
+            ("part.txt", "a\nb"),
+            ("empty.txt", ""),
+        ] {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let ready = |known: Known| {
+            // What was seen once has settled.
+            let (_, known) = look(directory.path(), known, Duration::ZERO);
+            let (files, known) = look(directory.path(), known, Duration::ZERO);
+            let mut ready: Vec<_> = files
+                .unwrap()
+                .ready
+                .into_iter()
+                .map(|found| found.path)
+                .collect();
+            ready.sort();
+            let ready: Vec<_> = ready
+                .iter()
+                .filter_map(|path| path.file_name()?.to_str())
+                .map(str::to_owned)
+                .collect();
+            (ready, known)
+        };
+        let (files, known) = ready(Known::default());
+        assert_eq!(files, ["empty.txt", "whole.txt"]);
+        let part = std::path::absolute(directory.path().join("part.txt")).unwrap();
+        known.closed.paths().insert(part);
+        assert_eq!(ready(known).0, ["empty.txt", "part.txt", "whole.txt"]);
+    }
+
+    #[test]
+    fn what_was_put_off_does_not_take_the_place_of_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        std::fs::write(&path, "a\n").unwrap();
+        let stamp = Stamp::of(&path.symlink_metadata().unwrap());
+        let mut known = Known::default();
+        known
+            .put_off
+            .insert(path.clone(), (stamp, Some("it can't be read".to_owned())));
+        let (files, known) = look(directory.path(), known, Duration::ZERO);
+        let files = files.unwrap();
+        assert!(files.ready.is_empty() && files.problem.unwrap().contains("can't be read"));
+        // It has changed.
+        std::fs::write(&path, "other\n").unwrap();
+        let (_, known) = look(directory.path(), known, Duration::ZERO);
+        let (files, _) = look(directory.path(), known, Duration::ZERO);
+        assert_eq!(files.unwrap().ready.len(), 1);
+    }
+}
