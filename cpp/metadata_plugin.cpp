@@ -235,14 +235,22 @@ class PeerPlugin final : public lt::peer_plugin {
                 judge(Verdict::ConnectTimeout);
             break;
         case Phase::handshake:
-        case Phase::extension:
             if (inside >= milliseconds(limits.handshake_timeout))
                 judge(Verdict::HandshakeTimeout);
             break;
+        case Phase::extension:
+            if (inside >= milliseconds(limits.extension_timeout))
+                judge(Verdict::HandshakeTimeout);
+            break;
         case Phase::transfer:
-            if (now - m_progress >= milliseconds(limits.transfer_timeout) ||
-                m_pieces.is_too_slow(inside))
+            if (now - m_progress >= milliseconds(limits.transfer_timeout))
                 judge(Verdict::TransferTimeout);
+            else if (inside >= milliseconds(limits.first_block_timeout) && m_pieces.is_empty())
+                judge(Verdict::FirstBlockTimeout);
+            else if (inside >= milliseconds(limits.first_block_timeout) &&
+                     m_pieces.is_too_slow(std::chrono::duration_cast<milliseconds>(inside),
+                                          limits.min_rate))
+                judge(Verdict::TooSlow);
             else if (m_pieces.is_refused_again())
                 judge(Verdict::Rejected);
             else {

@@ -15,10 +15,6 @@ constexpr std::size_t window_max = 16;
 /// Rounds in which a peer refused and delivered nothing, before it counts as unwilling.
 constexpr int max_rounds_refused = 3;
 
-/// The slowest real seeds serve two blocks, 32 KiB, a second.
-constexpr std::size_t floor_bytes_per_second = 1024;
-constexpr auto floor_grace = std::chrono::seconds(10);
-
 } // namespace
 
 Pieces::Pieces(std::size_t size, bool one_at_a_time)
@@ -76,11 +72,10 @@ bool Pieces::is_refused_again() {
     return false;
 }
 
-bool Pieces::is_too_slow(std::chrono::steady_clock::duration elapsed) const {
-    if (elapsed < floor_grace)
-        return false;
-    auto const seconds = std::chrono::duration_cast<std::chrono::seconds>(elapsed).count();
-    return m_received < static_cast<std::size_t>(seconds) * floor_bytes_per_second;
+bool Pieces::is_too_slow(std::chrono::milliseconds elapsed, std::uint32_t min_rate) const {
+    // At most 10 MiB against years: neither side overflows 64 bits.
+    auto const due = static_cast<std::uint64_t>(elapsed.count()) * min_rate;
+    return static_cast<std::uint64_t>(m_received) * 1000 < due;
 }
 
 std::string Pieces::take() {

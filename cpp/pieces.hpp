@@ -30,8 +30,9 @@ class Pieces {
     bool reject(std::int64_t index);
     /// Once a tick: whether the peer has refused for the last time. Opens the next round otherwise.
     bool is_refused_again();
-    /// Whether the rate since the beginning is under the floor.
-    bool is_too_slow(std::chrono::steady_clock::duration elapsed) const;
+    /// Whether fewer than `min_rate` bytes a second came in this time.
+    bool is_too_slow(std::chrono::milliseconds elapsed, std::uint32_t min_rate) const;
+    bool is_empty() const noexcept { return m_received == 0; }
     bool is_complete() const noexcept { return m_arrived == m_blocks.size(); }
     /// All blocks as one, when complete. Empties this.
     std::string take();

@@ -184,7 +184,7 @@ sections! {
             "a list of nodes such as [\"router.bittorrent.com:6881\"], one at least",
             check |nodes| !nodes.is_empty(), flag "--bootstrap";
         /// Whether connections to peers are encrypted (MSE/PE): `prefer` encrypts where a peer does not
-        /// answer in the clear or is known to want it, `require` always, `off` never.
+        /// answer in the clear, is known to want it, or is said to by another one, `require` always, `off` never.
         encryption: Encryption = Encryption::Prefer,
             "\"prefer\", \"require\" or \"off\"", flag "--encryption";
         /// Addresses of this host to connect to peers from, one of IPv4, one of IPv6 or both; by default
@@ -237,17 +237,17 @@ sections! {
         /// Until the handshake is here, in both arms.
         handshake_timeout: Duration = Duration::from_secs(5),
             "a time of at most a week, such as \"5s\"", check is_positive;
-        /// From there until the extension handshake is here.
+        /// From there until the extension handshake is here, in both arms.
         extension_timeout: Duration = Duration::from_secs(5),
             "a time of at most a week, such as \"5s\"", check is_positive;
-        /// From there until the first block of the metadata is here.
+        /// From there until the first block of the metadata is here, in both arms.
         first_block_timeout: Duration = Duration::from_secs(8),
             "a time of at most a week, such as \"8s\"", check is_positive;
         /// From one block of 16 KiB to the next, in both arms.
         block_timeout: Duration = Duration::from_secs(10),
             "a time of at most a week, such as \"10s\"", check is_positive;
         /// The fewest bytes of metadata a second, on average; looked at once the time for the first block
-        /// is over. 0 for no limit.
+        /// is over, in both arms. 0 for no limit.
         min_rate: Bytes = Bytes(2048), "a number of bytes, such as 2048 or \"2 KiB\"";
         /// All of one attempt at a peer.
         attempt_timeout: Duration = Duration::from_secs(120),

@@ -18,6 +18,8 @@ const UT_METADATA: u8 = 1;
 const UT_PEX: u8 = 2;
 /// How many requests we queue: what libtorrent says by default. Each gets its reject at once.
 const REQQ: u32 = 250;
+/// Bytes that wait to be sent, above which requests get no answer.
+const MOST_OUT: usize = 8 << 10;
 /// `ut_pex` messages that are read of one peer. One a minute is allowed.
 const MOST_PEX: u32 = 4;
 
@@ -345,8 +347,11 @@ impl Exchange {
                 pieces.reject(piece)
             }
             UtMetadata::Request { piece } => {
-                // We have nothing to give yet. A piece out of range gets no answer.
-                if let Ok(piece) = u32::try_from(piece) {
+                // We have nothing to give yet. A piece out of range gets no answer, nor does who asks for
+                // more at once than anybody has a use for: what we say to it would fill our memory.
+                if let Ok(piece) = u32::try_from(piece)
+                    && self.out.len() < MOST_OUT
+                {
                     let reject = ut_metadata::encode_reject(piece);
                     self.out.extend(encode_extended(*ut_metadata, &reject));
                 }

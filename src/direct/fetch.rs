@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::encryption::{KeyFailure, exchange_keys};
 use super::exchange::{Exchange, violation};
+use super::limits::Dialling;
 use super::stream::PeerStream;
 use super::talk::Conversation;
 use super::{Attempt, Direct, Event, HandshakeSeen, Progress, Request, Swarm, dial};
@@ -20,6 +21,9 @@ pub(super) async fn fetch(
     swarm: &Swarm,
     progress: &Progress,
 ) -> Attempt {
+    // Until our own limits allow for it, no time is anybody's.
+    let asked = Instant::now();
+    let dialling = arm.gates.dial(swarm.dials()).await;
     let start = Instant::now();
     let mut attempt = Attempt {
         peer: request.peer,
@@ -29,26 +33,64 @@ pub(super) async fn fetch(
         metadata_size: None,
         connect_time: None,
         elapsed: Duration::ZERO,
+        waited: start - asked,
+        late: Duration::ZERO,
     };
+    let waited_before = attempt.waited;
     let limit = arm.settings.attempt_timeout;
-    let run = run(arm, infohash, request, swarm, progress, &mut attempt);
-    let result = tokio::time::timeout(limit, run).await;
-    attempt.result = result.unwrap_or_else(|_| Err(out_of_time(progress.phase(), limit)));
+    let deadline = start + limit;
+    let way = Way {
+        arm,
+        infohash,
+        request,
+        swarm,
+        progress,
+    };
+    let result = timeout_at(deadline, run(way, dialling, &mut attempt)).await;
+    attempt.result = result.unwrap_or_else(|_| {
+        progress.time_over(progress.phase(), start, deadline);
+        Err(out_of_time(progress.phase(), limit))
+    });
     attempt.connect_time = progress.connect_time();
-    attempt.elapsed = start.elapsed();
+    let waited_since = attempt.waited.saturating_sub(waited_before);
+    attempt.elapsed = start.elapsed().saturating_sub(waited_since);
+    attempt.late = progress.late();
     attempt
 }
 
-async fn run(
-    arm: &Direct,
-    infohash: &Infohash,
+/// Whom to ask for what.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    arm: &'a Direct,
+    infohash: &'a Infohash,
     request: Request,
-    swarm: &Swarm,
-    progress: &Progress,
+    swarm: &'a Swarm,
+    progress: &'a Progress,
+}
+
+async fn run(
+    way: Way<'_>,
+    dialling: Dialling<'_>,
     attempt: &mut Attempt,
 ) -> Result<Vec<u8>, Failure> {
+    // Each part has its memory only while it runs: most peers that take a connection never say anything.
+    let greeted = Box::pin(greet(way, dialling, attempt)).await?;
+    Box::pin(converse(way, greeted, attempt)).await
+}
+
+async fn converse(
+    way: Way<'_>,
+    (stream, theirs): (PeerStream, Handshake),
+    attempt: &mut Attempt,
+) -> Result<Vec<u8>, Failure> {
+    let Way {
+        arm,
+        infohash,
+        swarm,
+        progress,
+        ..
+    } = way;
     let settings = &*arm.settings;
-    let (stream, theirs) = greet(arm, infohash, request, progress, attempt).await?;
     attempt.client = theirs.peer_id.client();
     if !theirs.supports_extensions() {
         return Err(Failure::new(
@@ -107,12 +149,17 @@ enum HandshakeEnd {
 /// Connects and exchanges handshakes, in the clear or encrypted, and where the peer does not answer
 /// the one, the other.
 async fn greet(
-    arm: &Direct,
-    infohash: &Infohash,
-    request: Request,
-    progress: &Progress,
+    way: Way<'_>,
+    dialling: Dialling<'_>,
     attempt: &mut Attempt,
 ) -> Result<(PeerStream, Handshake), Failure> {
+    let Way {
+        arm,
+        infohash,
+        request,
+        swarm,
+        progress,
+    } = way;
     let settings = &*arm.settings;
     let peer_id = if settings.anonymous {
         PeerId::anonymous()
@@ -126,19 +173,31 @@ async fn greet(
     };
     let mut limit = settings.handshake_timeout;
     let mut silent: Option<Failure> = None;
+    let mut leave = Some(dialling);
+    progress.enter(Phase::Connect);
     for &encrypted in settings.encryption.tries(request.encrypted) {
-        let dialling = arm.gates.dial().await;
-        if silent.is_none() {
-            progress.enter(Phase::Connect);
-        }
+        let dialling = if let Some(first) = leave.take() {
+            first
+        } else {
+            let asked = Instant::now();
+            let again = arm.gates.dial(swarm.dials()).await;
+            attempt.waited += asked.elapsed();
+            again
+        };
         progress.note(|| Event::Dialling { encrypted });
         let proxy = settings.proxy.as_ref();
         let limit_of_tcp = request.connect_timeout;
+        let (began, deadline) = (Instant::now(), Instant::now() + limit_of_tcp);
         let (stream, took) =
             match dial::dial(proxy, &settings.bind, attempt.peer, limit_of_tcp).await {
                 Ok(connected) => connected,
-                // That it takes no second connection says less than how it took the first one.
-                Err(failure) => return Err(silent.unwrap_or(failure)),
+                Err(failure) => {
+                    if failure.reason == Reason::ConnectTimeout && Instant::now() >= deadline {
+                        progress.time_over(Phase::Connect, began, deadline);
+                    }
+                    // That it takes no second connection says less than how it took the first one.
+                    return Err(silent.unwrap_or(failure));
+                }
             };
         drop(dialling);
         progress.connected(took);
@@ -149,10 +208,14 @@ async fn greet(
         let deadline = start + limit;
         let end = if encrypted {
             let only_rc4 = settings.encryption == Encryption::Require;
-            encrypted_handshake(stream, &ours, infohash, only_rc4, deadline).await
+            let handshake = encrypted_handshake(stream, &ours, infohash, only_rc4, deadline);
+            Box::pin(handshake).await
         } else {
             handshake(PeerStream::plain(stream), &ours, infohash, deadline).await
         };
+        if end.is_err() && Instant::now() >= deadline {
+            progress.time_over(Phase::Handshake, start, deadline);
+        }
         match end {
             Ok((stream, theirs)) => {
                 if let Some(method) = stream.method() {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Whoever is over a limit waits for its turn, first come first served, and takes nothing of those behind
-//! it meanwhile; or passes the peer over, where there are others.
+//! it meanwhile; or passes the peer over, where there are others. Connection requests have an order of their own:
+//! see [`Turns`].
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,9 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::{Mutex as Turns, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 
+use super::turns::Turns;
 use crate::torrent::{Network, PeerAddr};
 
 /// What the direct arm may have open at a time.
@@ -70,6 +72,8 @@ pub(super) struct Gates {
     networks: PerKey<Network>,
     most_connections: usize,
     connections: Semaphore,
+    /// Who waits for leave to send a connection request.
+    turns: Turns,
     half_open: Semaphore,
     rate: Option<Rate>,
     /// For large claims, for small ones, and for those between.
@@ -107,6 +111,7 @@ impl Gates {
             networks: PerKey::new(limits.per_network),
             most_connections: connections,
             connections: Semaphore::new(connections),
+            turns: Turns::default(),
             half_open: Semaphore::new(limits.half_open.clamp(1, Semaphore::MAX_PERMITS)),
             rate: limits.connects_per_second.map(Rate::new),
             large: Memory::new(limits.memory / 2),
@@ -156,11 +161,13 @@ impl Gates {
         })
     }
 
-    /// Waits for leave to send a connection request. To be dropped once it is answered, or given up.
-    pub(super) async fn dial(&self) -> Dialling<'_> {
+    /// Waits for leave to send a connection request for a hash that has sent so many `before`. To be dropped once
+    /// it is answered, or given up.
+    pub(super) async fn dial(&self, before: u32) -> Dialling<'_> {
+        let _turn = self.turns.turn(before).await;
         let half_open = self.half_open.acquire().await.ok();
         if let Some(rate) = &self.rate {
-            rate.turn().await;
+            rate.wait().await;
         }
         Dialling {
             _half_open: half_open,
@@ -231,8 +238,6 @@ impl Memory {
 struct Rate {
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
-    /// One at a time waits for the limiter, or all would wake for one turn.
-    turns: Turns<()>,
 }
 
 impl Rate {
@@ -240,12 +245,11 @@ impl Rate {
         Self {
             limiter: RateLimiter::direct(Quota::per_second(per_second)),
             clock: DefaultClock::default(),
-            turns: Turns::new(()),
         }
     }
 
-    async fn turn(&self) {
-        let _first = self.turns.lock().await;
+    /// To be called by one at a time, or all would wake for one request.
+    async fn wait(&self) {
         while let Err(later) = self.limiter.check() {
             sleep(later.wait_time_from(self.clock.now())).await;
         }
@@ -429,10 +433,32 @@ mod tests {
     #[test]
     fn connection_requests_are_limited_at_a_time() {
         let gates = gates(|limits| limits.half_open = 1);
-        let first = gates.dial().now_or_never();
-        assert!(first.is_some() && gates.dial().now_or_never().is_none());
+        let first = gates.dial(0).now_or_never();
+        assert!(first.is_some() && gates.dial(0).now_or_never().is_none());
         drop(first);
-        assert!(gates.dial().now_or_never().is_some());
+        assert!(gates.dial(0).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_hash_does_not_wait_behind_the_many_requests_of_another() {
+        let gates = gates(|limits| limits.half_open = 1);
+        let holds = gates.dial(0).await;
+        let mut next = Box::pin(gates.dial(8));
+        let mut many: Vec<_> = (9..200)
+            .map(|before| Box::pin(gates.dial(before)))
+            .collect();
+        let mut new = Box::pin(gates.dial(0));
+        assert!((&mut next).now_or_never().is_none());
+        assert!(many.iter_mut().all(|one| one.now_or_never().is_none()));
+        assert!((&mut new).now_or_never().is_none());
+        drop(holds);
+        // It has had its turn, and waited for the answer to the one before it.
+        let next = next.now_or_never();
+        assert!(next.is_some());
+        drop(next);
+        assert!(many.iter_mut().all(|one| one.now_or_never().is_none()));
+        assert!(new.now_or_never().is_some());
+        assert!(many.remove(0).now_or_never().is_some());
     }
 
     #[tokio::test]
@@ -440,7 +466,7 @@ mod tests {
         let gates = gates(|limits| limits.connects_per_second = NonZeroU32::new(100));
         let began = Instant::now();
         for _ in 0..120 {
-            drop(gates.dial().await);
+            drop(gates.dial(0).await);
         }
         // The first hundred go at once, the others one each ten milliseconds.
         assert!(began.elapsed() >= Duration::from_millis(190));

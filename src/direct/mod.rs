@@ -17,11 +17,14 @@ mod stream;
 mod swarm;
 mod talk;
 mod trace;
+mod turns;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use self::clock::Clock;
 pub use self::clock::PeerState;
@@ -31,6 +34,7 @@ pub use self::swarm::{Named, Swarm};
 use self::trace::Trace;
 pub use self::trace::{Event, ExtensionsSeen, HandshakeSeen, Step};
 use crate::proxy::Proxy;
+use crate::telemetry::catalogue::DEADLINE_LATE;
 use crate::torrent::{Encryption, Failure, Infohash, PeerAddr, Phase};
 
 /// How peers are reached and what they are told, how long each phase of an attempt may take, and what may
@@ -117,8 +121,12 @@ pub struct Attempt {
     pub metadata_size: Option<i64>,
     /// How long TCP took to connect; `None` where it did not.
     pub connect_time: Option<Duration>,
-    /// From the first packet to the last.
+    /// From the first packet to the last, without what it `waited`.
     pub elapsed: Duration,
+    /// How long it waited for leave to connect, by our own limits.
+    pub waited: Duration,
+    /// By how much the latest of the deadlines that it ran into fired too late.
+    pub late: Duration,
 }
 
 /// The phase an attempt is in, for whoever watches it from outside.
@@ -129,7 +137,10 @@ pub struct Progress(Arc<State>);
 struct State {
     phase: AtomicU8,
     listens_on: AtomicBool,
+    dialled: OnceLock<Instant>,
     connect_time: OnceLock<Duration>,
+    /// In microseconds.
+    late: AtomicU64,
     trace: Option<Trace>,
     clock: Clock,
 }
@@ -171,6 +182,10 @@ impl Progress {
             .position(|&p| p == phase)
             .unwrap_or_default();
         let index = u8::try_from(index).unwrap_or_default();
+        if phase == Phase::Connect {
+            // An attempt that connects again began with the first time.
+            let _ = self.0.dialled.set(Instant::now());
+        }
         let left = self.0.phase.swap(index, Ordering::Relaxed);
         if left < index {
             self.0.clock.entered(Self::phase_of(left));
@@ -212,6 +227,29 @@ impl Progress {
     #[must_use]
     pub fn connect_time(&self) -> Option<Duration> {
         self.0.connect_time.get().copied()
+    }
+
+    /// How long ago its first connection request was sent; `None` before it was.
+    #[must_use]
+    pub fn dialled(&self) -> Option<Duration> {
+        self.0.dialled.get().map(Instant::elapsed)
+    }
+
+    /// What was waited for since `began` has not come by `deadline`, which is over.
+    fn time_over(&self, phase: Phase, began: Instant, deadline: Instant) {
+        let late = deadline.elapsed();
+        let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        self.0.late.fetch_max(micros, Ordering::Relaxed);
+        DEADLINE_LATE.took([phase.as_str()], late);
+        self.note(|| Event::TimeOver {
+            phase,
+            after: began.elapsed(),
+            late,
+        });
+    }
+
+    fn late(&self) -> Duration {
+        Duration::from_micros(self.0.late.load(Ordering::Relaxed))
     }
 
     fn connected(&self, after: Duration) {

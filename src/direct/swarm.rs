@@ -1,5 +1,6 @@
 //! What the attempts at one hash share: the blocks that its peers sent, and the peers that they named.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -24,6 +25,8 @@ struct Inner {
     wants_peers: bool,
     named: Mutex<Vec<Named>>,
     news: Notify,
+    /// Connection requests that were begun, or wait for their turn.
+    dialled: AtomicU32,
 }
 
 /// A peer that another one has named.
@@ -33,6 +36,8 @@ pub struct Named {
     pub addr: PeerAddr,
     /// Who says so.
     pub by: PeerAddr,
+    /// Whether it is said to prefer encryption.
+    pub encrypted: bool,
 }
 
 impl Swarm {
@@ -68,6 +73,11 @@ impl Swarm {
         &self.0.pool
     }
 
+    /// One more connection request: how many there were before.
+    pub(super) fn dials(&self) -> u32 {
+        self.0.dialled.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(super) fn wants_peers(&self) -> bool {
         self.0.wants_peers
     }
@@ -87,7 +97,11 @@ impl Swarm {
         });
         let mut named = (self.0.named.lock()).unwrap_or_else(PoisonError::into_inner);
         let room = MOST.saturating_sub(named.len());
-        let added = pex.added.into_iter().map(|(addr, _)| Named { addr, by });
+        let added = pex.added.into_iter().map(|(addr, flags)| Named {
+            addr,
+            by,
+            encrypted: flags.has(PexFlags::ENCRYPTION),
+        });
         named.extend(added.take(room.min(MOST_OF_ONE)));
         drop(named);
         self.0.news.notify_one();
@@ -108,7 +122,7 @@ mod tests {
         let added = vec![
             named(1, 0),
             named(2, PexFlags::REACHABLE),
-            named(3, PexFlags::SEED),
+            named(3, PexFlags::SEED | PexFlags::ENCRYPTION),
         ];
         let by = PeerAddr::new([9, 9, 9, 9].into(), 1);
         let pex = |added| UtPex {
@@ -121,6 +135,8 @@ mod tests {
         assert!(taken.iter().all(|named| named.by == by));
         let ports: Vec<u16> = taken.iter().map(|named| named.addr.port()).collect();
         assert_eq!(ports, [3, 2, 1]);
+        let encrypted: Vec<bool> = taken.iter().map(|named| named.encrypted).collect();
+        assert_eq!(encrypted, [true, false, false]);
         let many = || pex((1..200).map(|port| named(port, 0)).collect());
         swarm.name(by, many());
         assert_eq!(swarm.named().len(), MOST_OF_ONE);

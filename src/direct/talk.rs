@@ -19,8 +19,9 @@ const MAX_MESSAGE: usize = 32 * 1024;
 const REJECT_PAUSE: Duration = Duration::from_secs(1);
 /// After so long without a block from a peer that is to send some, it is sent a keep-alive.
 const NUDGE: Duration = Duration::from_secs(1);
-/// So long after a deadline what has come in is still read.
-const GRACE: Duration = Duration::from_millis(500);
+/// How often what has come in is read once a deadline is over: a window of blocks, should this host have been
+/// too busy to read them in time.
+const LATE_READS: u32 = 16;
 /// The longest wait for memory. What was sent meanwhile waits in the socket, and no longer than this.
 const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
@@ -33,6 +34,8 @@ pub(super) struct Conversation<'a> {
     steps: Steps,
     resume_at: Option<Instant>,
     nudge_at: Instant,
+    /// Reads since the deadline was over.
+    late_reads: u32,
 }
 
 /// What ended a wait.
@@ -76,6 +79,7 @@ impl<'a> Conversation<'a> {
             },
             resume_at: None,
             nudge_at: now,
+            late_reads: 0,
         }
     }
 
@@ -105,7 +109,7 @@ impl<'a> Conversation<'a> {
             let phase = exchange.phase();
             if !exchange.out.is_empty() {
                 let sent = timeout_at(deadline, self.stream.write_all(&exchange.out)).await;
-                sent.map_err(|_| self.too_slow(due, exchange))?
+                sent.map_err(|_| self.too_slow(due, deadline, exchange))?
                     .map_err(|error| hung_up(&error, phase))?;
                 exchange.out.clear();
             }
@@ -114,7 +118,9 @@ impl<'a> Conversation<'a> {
             let wake = pause.min(deadline);
             // Chatter must not keep us from what is due; but what has come in time is read.
             let now = Instant::now();
-            let is_due = now >= wake && (wake < deadline || now >= deadline + GRACE);
+            let is_over = now >= deadline;
+            let is_due = now >= wake && (!is_over || self.late_reads >= LATE_READS);
+            self.late_reads = if is_over { self.late_reads + 1 } else { 0 };
             let woken = tokio::select! {
                 biased;
                 () = std::future::ready(()), if is_due => Woken::Late,
@@ -140,7 +146,7 @@ impl<'a> Conversation<'a> {
                     self.nudge_at = Instant::now() + NUDGE;
                     exchange.nudge();
                 }
-                Woken::Late => return Err(self.too_slow(due, exchange)),
+                Woken::Late => return Err(self.too_slow(due, deadline, exchange)),
             }
         }
     }
@@ -174,6 +180,10 @@ impl<'a> Conversation<'a> {
                     return;
                 }
             }
+            // What comes without end is always there before the time is over.
+            if Instant::now() >= deadline {
+                return;
+            }
             match timeout_at(deadline, self.stream.read(self.decoder.spare_mut())).await {
                 Ok(Ok(read)) if read > 0 => self.decoder.advance(read),
                 _ => return,
@@ -199,8 +209,13 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn too_slow(&self, due: Due, exchange: &Exchange) -> Failure {
+    fn too_slow(&self, due: Due, deadline: Instant, exchange: &Exchange) -> Failure {
         let settings = self.settings;
+        let began = match due {
+            Due::Extension | Due::FirstBlock | Due::Rate => self.steps.phase_began,
+            Due::Block => self.steps.last_block,
+        };
+        self.progress.time_over(exchange.phase(), began, deadline);
         let (here, all) = exchange.count();
         let (reason, detail) = match due {
             Due::Extension => (

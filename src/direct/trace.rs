@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::torrent::Phase;
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::handshake::Handshake;
 use crate::wire::mse::Method;
@@ -91,6 +92,17 @@ pub enum Event {
     },
     /// We sent a keep-alive to a peer that lets us wait.
     Nudged,
+    /// Its time for what was due in this phase is over.
+    TimeOver {
+        /// The phase.
+        phase: Phase,
+        /// How long it had.
+        #[serde(rename = "after_ms", serialize_with = "milliseconds")]
+        after: Duration,
+        /// How much of that was more than it was to have.
+        #[serde(rename = "late_ms", serialize_with = "milliseconds")]
+        late: Duration,
+    },
 }
 
 /// A handshake that came.

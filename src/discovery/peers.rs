@@ -59,6 +59,8 @@ pub struct Known {
     /// How often it was named. DHT answers hold addresses that were never peers; the more nodes
     /// name one, the likelier it is real. 0: it is a node of the DHT, named as a peer by its like.
     pub reports: u32,
+    /// Whether another peer says that it prefers encryption (BEP 11).
+    pub prefers_encryption: bool,
 }
 
 /// The peers of one hash.
@@ -94,13 +96,17 @@ impl Peers {
         }
     }
 
-    /// Takes in a peer that the peer `by` has named, as [`Peers::add`] does; not too many of one.
-    pub fn add_named(&mut self, addr: PeerAddr, by: PeerAddr) -> bool {
+    /// Takes in a peer that the peer `by` has named, and says whether it prefers encryption, as [`Peers::add`] does;
+    /// not too many of one.
+    pub fn add_named(&mut self, addr: PeerAddr, by: PeerAddr, encrypted: bool) -> bool {
         let so_far = self.named_by.get(&by.ip()).copied().unwrap_or_default();
         if so_far >= MOST_NAMED_BY_ONE && !self.known.contains_key(&addr) {
             return false;
         }
         let is_new = self.add(addr, PeerSource::Pex);
+        if let Some(known) = self.known.get_mut(&addr) {
+            known.prefers_encryption |= encrypted;
+        }
         if is_new {
             self.named_by.insert(by.ip(), so_far.saturating_add(1));
         }
@@ -158,6 +164,7 @@ impl Peers {
                     source,
                     sources: Sources::of(source),
                     reports: 1,
+                    prefers_encryption: false,
                 });
                 true
             }
@@ -292,7 +299,8 @@ mod tests {
         let mut peers = Peers::new(false);
         let at = |last: u8, port| PeerAddr::new([8, 8, 8, last].into(), port);
         let mut name = |by: u8, to: u8| {
-            let new = (1..=1000).filter(|port| peers.add_named(at(to, *port), at(by, *port)));
+            let new =
+                (1..=1000).filter(|port| peers.add_named(at(to, *port), at(by, *port), false));
             new.count()
         };
         assert_eq!(name(1, 2), MOST_NAMED_BY_ONE, "a liar at many ports");

@@ -411,8 +411,13 @@ impl<'a> Work<'a> {
     /// Takes the peers that others have named to the direct arm (BEP 11).
     fn take_named(&mut self) {
         let mut new = 0_usize;
-        for Named { addr, by } in self.swarm.named() {
-            if self.peers.add_named(addr, by) {
+        for Named {
+            addr,
+            by,
+            encrypted,
+        } in self.swarm.named()
+        {
+            if self.peers.add_named(addr, by, encrypted) {
                 new += 1;
                 self.unread.push(addr);
                 // Until the store has been asked, by what is known of its like.

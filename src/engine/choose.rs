@@ -188,7 +188,9 @@ impl Candidate<'_> {
     /// The way that this arm is to take first.
     fn way(&self, arm: Arm) -> Way {
         if arm == Arm::Direct {
-            let encrypted = self.estimate.way.is_some_and(|way| way.encrypted);
+            // What was seen of it counts for more than what another one says.
+            let way = self.estimate.way;
+            let encrypted = way.map_or(self.known.prefers_encryption, |way| way.encrypted);
             return Way::new(arm, Transport::Tcp, encrypted);
         }
         match self.direct {

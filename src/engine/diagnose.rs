@@ -4,22 +4,23 @@
 mod story;
 mod verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, timeout_at};
 
 use super::emit::Resolution;
 use super::intake::Wanted;
 use super::lookup::{Found, Lookup};
 use super::{Engine, choose};
 use crate::direct::{Progress, Request, Step};
-use crate::discovery::Peers;
 use crate::discovery::lookup::Summary;
+use crate::discovery::{Known, Peers};
 use crate::store::{FailedTorrent, StoreError};
-use crate::torrent::{Failure, PeerAddr, PeerSource};
+use crate::torrent::{Failure, PeerAddr, PeerSource, Phase, Reason};
 
 pub use verdict::Verdict;
 
@@ -103,34 +104,48 @@ impl Engine {
         best.sort_by_key(|(addr, known)| (known.source, std::cmp::Reverse(known.reports), *addr));
         best.truncate(most);
         let direct = &self.stations.direct;
+        let budget = (diagnosis.wanted.timeout).unwrap_or(self.options().timeout);
+        let deadline = Instant::now() + budget;
         let infohash = &diagnosis.wanted.infohash;
         let connect_timeout = self.options().direct.connect_timeout;
-        let mut stories: FuturesUnordered<_> = best
+        let asked: Vec<_> = best
             .into_iter()
-            .map(async |(addr, known)| {
-                let progress = Progress::traced();
+            .map(|(addr, known)| (addr, known, Progress::traced()))
+            .collect();
+        let mut stories: FuturesUnordered<_> = asked
+            .iter()
+            .map(async |(addr, known, progress)| {
                 let request = Request {
-                    peer: addr,
+                    peer: *addr,
                     connect_timeout,
-                    encrypted: false,
+                    encrypted: known.prefers_encryption,
                 };
-                let attempt = direct.fetch(infohash, request, &progress).await;
+                let attempt = direct.fetch(infohash, request, progress).await;
                 PeerStory {
-                    addr,
-                    source: known.source,
-                    sources: known.sources.iter().collect(),
-                    reports: known.reports,
-                    steps: progress.steps(),
                     client: attempt.client,
                     encrypted: attempt.encrypted,
                     result: attempt.result.map(|bytes| bytes.len()),
                     elapsed: attempt.elapsed,
+                    ..PeerStory::out_of_time(*addr, *known, progress, budget)
                 }
             })
             .collect();
-        let mut told = Vec::new();
-        while let Some(Some(story)) = self.until_stopped(stories.next()).await {
-            told.push(story);
+        let mut told: Vec<PeerStory> = Vec::new();
+        loop {
+            let next = timeout_at(deadline, stories.next());
+            match self.until_stopped(next).await {
+                Some(Ok(Some(story))) => told.push(story),
+                Some(Ok(None)) | None => break,
+                Some(Err(_)) => {
+                    // How far each is, before the end of one lets another one begin.
+                    let ended: HashSet<PeerAddr> = told.iter().map(|story| story.addr).collect();
+                    let left = asked.iter().filter(|(addr, ..)| !ended.contains(addr));
+                    told.extend(left.map(|(addr, known, progress)| {
+                        PeerStory::out_of_time(*addr, *known, progress, budget)
+                    }));
+                    break;
+                }
+            }
         }
         drop(stories);
         diagnosis.peers = told;
@@ -175,7 +190,48 @@ impl Engine {
     }
 }
 
+impl PeerStory {
+    /// Of a peer that was not done with when the `budget` of the hash was over.
+    fn out_of_time(addr: PeerAddr, known: Known, progress: &Progress, budget: Duration) -> Self {
+        let phase = progress.phase();
+        let failure = if phase > Phase::Lookup {
+            choose::out_of_time(phase, budget)
+        } else {
+            let detail = format!(
+                "it was not asked: our own limits allowed no connection to it within {budget:?}; see \
+                 limits.connections, limits.per_ip, limits.per_network, limits.half_open and \
+                 limits.connects_per_second"
+            );
+            Failure::new(Reason::Internal, phase, detail)
+        };
+        Self {
+            addr,
+            source: known.source,
+            sources: known.sources.iter().collect(),
+            reports: known.reports,
+            steps: progress.steps(),
+            client: None,
+            encrypted: false,
+            result: Err(failure),
+            elapsed: progress.dialled().unwrap_or_default(),
+        }
+    }
+
+    /// Whether it could not be asked within the time there was, by our own limits.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        let failure = self.result.as_ref().err();
+        failure.is_some_and(|it| it.reason == Reason::Internal && it.phase == Phase::Lookup)
+    }
+}
+
 impl Diagnosis {
+    /// How many peers were not asked, by our own limits.
+    #[must_use]
+    pub fn unasked(&self) -> usize {
+        self.peers.iter().filter(|story| story.is_unasked()).count()
+    }
+
     /// Whether a peer delivered over TCP.
     #[must_use]
     pub fn delivered(&self) -> bool {

@@ -8,7 +8,9 @@ use crate::torrent::{Failure, Info, Infohash, Phase, Reason};
 /// Above this many bytes, hashing and parsing leave the async workers.
 const INLINE: usize = 256 * 1024;
 
-/// Checks the hash, whichever arm the bytes came from, and reads the dictionary.
+/// Checks the hash, whichever arm the bytes came from, and reads the dictionary. Both arms have checked it by then,
+/// to tell which peer lies. Once more takes 0.02 ms for a dictionary of 30 kB, and makes this station the one that
+/// nothing wrong can pass.
 ///
 /// # Errors
 /// [`Reason::HashMismatch`], or [`Reason::InvalidInfoDict`] for a dictionary which has the right

@@ -28,7 +28,11 @@ pub(crate) mod ffi {
         max_metadata_size: u32,
         connect_timeout: u32,
         handshake_timeout: u32,
+        extension_timeout: u32,
+        first_block_timeout: u32,
         transfer_timeout: u32,
+        /// Bytes a second; 0 for none.
+        min_rate: u32,
     }
 
     /// A torrent to add. `v1` holds 20 bytes or none, `v2` 32 bytes or none.
@@ -137,6 +141,10 @@ pub(crate) mod ffi {
         MetadataSizeInvalid,
         Rejected,
         TransferTimeout,
+        /// No block came in time.
+        FirstBlockTimeout,
+        /// Blocks came, but fewer bytes a second than it takes.
+        TooSlow,
         ProtocolViolation,
         HashMismatch,
     }

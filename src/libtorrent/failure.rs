@@ -42,7 +42,15 @@ pub(crate) fn failure(event: &Event) -> Failure {
         Verdict::Rejected => (Reason::Rejected, "every request was rejected"),
         Verdict::TransferTimeout => (
             Reason::TransferTimeout,
-            "blocks came too slowly or not at all",
+            "no further block came within block_timeout",
+        ),
+        Verdict::FirstBlockTimeout => (
+            Reason::TransferTimeout,
+            "no block came within first_block_timeout",
+        ),
+        Verdict::TooSlow => (
+            Reason::TransferTimeout,
+            "blocks came, but slower than min_rate",
         ),
         Verdict::ProtocolViolation => (Reason::ProtocolViolation, event.detail.as_str()),
         Verdict::HashMismatch => (

@@ -49,12 +49,17 @@ pub struct Settings {
     pub max_metadata_size: u32,
     /// How long a connection may take to stand. Checked once a second.
     pub connect_timeout: Duration,
-    /// How long the handshake may take, and then again the extension handshake. Checked once a
-    /// second.
+    /// How long the handshake may take. Checked once a second.
     pub handshake_timeout: Duration,
-    /// How long no block may come. Checked once a second. Beside it a peer must deliver 1 KiB/s on
-    /// average once 10 s have passed.
+    /// How long the extension handshake may take from there. Checked once a second.
+    pub extension_timeout: Duration,
+    /// How long the first block may take from there. Checked once a second.
+    pub first_block_timeout: Duration,
+    /// How long no further block may come. Checked once a second.
     pub transfer_timeout: Duration,
+    /// The fewest bytes of metadata a second, on average: it is looked at once `first_block_timeout` is
+    /// over. 0 for none.
+    pub min_rate: u32,
     /// Connections at a time, in each session. libtorrent takes at most 80 % of the file limit.
     pub connections_limit: u32,
     /// Connections begun per second, in each session, beyond those begun with a fetch.
@@ -143,7 +148,10 @@ impl Settings {
             max_metadata_size: 10 << 20,
             connect_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(5),
+            extension_timeout: Duration::from_secs(5),
+            first_block_timeout: Duration::from_secs(8),
             transfer_timeout: Duration::from_secs(10),
+            min_rate: 2048,
             connections_limit: 4000,
             connection_speed: 500,
             alert_queue_size: 1_000_000,
@@ -185,7 +193,10 @@ impl Settings {
             max_metadata_size: self.max_metadata_size,
             connect_timeout: millis(self.connect_timeout),
             handshake_timeout: millis(self.handshake_timeout),
+            extension_timeout: millis(self.extension_timeout),
+            first_block_timeout: millis(self.first_block_timeout),
             transfer_timeout: millis(self.transfer_timeout),
+            min_rate: self.min_rate,
         }
     }
 }

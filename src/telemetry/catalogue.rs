@@ -57,6 +57,8 @@ metrics! {
     /// How long a phase took that an attempt has left behind for the next one. A phase that an attempt failed in is
     /// not among them.
     PHASE_TIME: "metafetch_phase_seconds", SECONDS, ["arm", "phase"];
+    /// By how much a deadline of the direct arm fired too late, by the phase that it ended: how busy this host is.
+    DEADLINE_LATE: "metafetch_deadline_late_seconds", SECONDS, ["phase"];
     /// Bytes of verified info dictionaries.
     METADATA_BYTES: "metafetch_metadata_bytes_total", COUNTER, ["arm"];
     /// Announces to trackers, by what came of them: `answered`, `refused` (by an answer) or `failed`.

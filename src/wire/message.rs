@@ -98,8 +98,8 @@ pub enum FrameError {
 /// Cuts the byte stream of a connection into messages.
 ///
 /// Read into [`spare_mut`](Self::spare_mut), say how much with [`advance`](Self::advance), and take
-/// messages from [`next`](Self::next) until there are none: then memory stays below the longest
-/// extended message allowed, plus one chunk of 16 KiB. Messages of other kinds are not buffered.
+/// messages from [`next`](Self::next) until there are none: then memory stays at what the longest
+/// extended message allowed takes, or at 16 KiB. Messages of other kinds are not buffered.
 ///
 /// ```
 /// # use metafetch::wire::message::{FrameDecoder, Message, encode_extended};
@@ -141,14 +141,21 @@ impl FrameDecoder {
         }
     }
 
-    /// Room to read into: never empty, at least 16 KiB.
+    /// Room to read into: never empty.
     pub fn spare_mut(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end = self.end.saturating_sub(self.start);
             self.start = 0;
         }
+        // No more than the longest message takes, unless that is here and was not taken out.
+        let longest = self.max.saturating_add(PREFIX).max(CHUNK);
         let wanted = self.end.saturating_add(CHUNK);
+        let wanted = if self.end < longest {
+            wanted.min(longest)
+        } else {
+            wanted
+        };
         if let Some(missing) = wanted.checked_sub(self.buffer.len()) {
             self.buffer.reserve_exact(missing);
             self.buffer.resize(wanted, 0);

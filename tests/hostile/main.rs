@@ -12,5 +12,6 @@
 mod swarm;
 
 mod bytes;
+mod memory;
 mod mix;
 mod silent;

@@ -66,6 +66,37 @@ async fn each_misbehaviour_is_told_of_its_peer() {
 }
 
 #[tokio::test]
+async fn what_our_own_limits_do_not_allow_for_is_said_and_not_waited_for() {
+    let swarm = Swarm::start(64);
+    let torrent = TestTorrent::v1(6_400, 20_000);
+    let torrents = std::slice::from_ref(&torrent);
+    let peers = [
+        swarm.peer(Behaviour::Silent, torrents).await,
+        swarm.peer(Behaviour::Silent, torrents).await,
+    ];
+    let home = tempfile::tempdir().unwrap();
+    let args = peer_args(&peers);
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    args.extend(["--no-dht", "--json", "--timeout=2s"]);
+    let mut command = diagnose(&home.path().join("none.db"), &torrent.hex(), &args);
+    // One connection is the direct arm's. The one that gets it keeps it longer than there is time.
+    command.env("METAFETCH_LIMITS_CONNECTIONS", "2");
+    command.env("METAFETCH_DIRECT_HANDSHAKE_TIMEOUT", "1h");
+    let run = run(&mut command).await;
+    assert_eq!(run.code, 3, "{run:#?}");
+    let line = run.line();
+    let verdict = line["verdict"].as_str().unwrap();
+    let said = "our own limits kept us from asking 1 of the 2 peers";
+    assert!(verdict.starts_with(said), "{verdict}");
+    let advice = line["advice"].as_str().unwrap();
+    assert!(advice.contains("limits.connections"), "{advice}");
+    let told = line["peers"].as_array().unwrap();
+    let mut reasons: Vec<_> = told.iter().map(|peer| peer["reason"].clone()).collect();
+    reasons.sort_by_key(Value::to_string);
+    assert_eq!(reasons, ["handshake_timeout", "internal"], "{line:#}");
+}
+
+#[tokio::test]
 async fn a_peer_that_delivers_is_told_from_its_handshake_to_its_last_block() {
     let swarm = Swarm::start(62);
     let torrent = TestTorrent::v1(6_200, 40_000);

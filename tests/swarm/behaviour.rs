@@ -29,6 +29,14 @@ pub enum Behaviour {
     ChangesIds,
     /// Honest, but queues so many requests, as it says, and closes where there are more.
     Queue(usize),
+    /// Honest by MSE/PE, of which it selects RC4 for all of the stream, or plaintext after the exchange. A plaintext
+    /// handshake is not answered: it closes, or is `silent`.
+    Encrypted {
+        /// RC4 rather than plaintext.
+        rc4: bool,
+        /// Stays, and says nothing.
+        silent: bool,
+    },
     /// Honest, and upgrades a client that says it can (BEP 52): answers with the v2 hash. Closes on others.
     Upgrades,
 
@@ -128,6 +136,7 @@ impl Behaviour {
             | Self::OddExtensions
             | Self::ChangesIds
             | Self::Queue(_)
+            | Self::Encrypted { .. }
             | Self::Upgrades => &[],
             Self::BlackHole => &["connect_timeout"],
             Self::Refused => &["refused"],

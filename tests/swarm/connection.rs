@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Behaviour;
+use super::mse::Responder;
 use super::peer::Peer;
 use super::wire::{self, OUR_UT_METADATA, Random, Value};
 
@@ -27,6 +28,42 @@ pub(super) async fn serve(peer: &Peer, mut stream: TcpStream) -> io::Result<()> 
     if peer.behaviour == Behaviour::EncryptionRequired {
         return refuse_plaintext(peer, stream, head[0]).await;
     }
+    if let Behaviour::Encrypted { rc4, silent } = peer.behaviour {
+        return encrypted(peer, stream, head[0], rc4, silent).await;
+    }
+    answer(peer, stream, head).await
+}
+
+/// A peer that talks by MSE/PE alone.
+async fn encrypted(
+    peer: &Peer,
+    stream: TcpStream,
+    first: u8,
+    rc4: bool,
+    silent: bool,
+) -> io::Result<()> {
+    if first == 19 {
+        return if silent {
+            read_to_end(stream).await
+        } else {
+            close(stream).await
+        };
+    }
+    let responder = Responder::take_key(stream, first, peer.seed).await?;
+    peer.mse_keys.fetch_add(1, Relaxed);
+    let torrents: Vec<_> = peer.infos.keys().copied().collect();
+    let (mut stream, pump) = responder.agree(&torrents, rc4).await?;
+    let serve = async {
+        let mut head = [0; 68];
+        stream.read_exact(&mut head[..1]).await?;
+        answer(peer, stream, head).await
+    };
+    let (end, ()) = tokio::join!(serve, pump);
+    end
+}
+
+/// Goes on where the first byte of the handshake is here.
+async fn answer(peer: &Peer, mut stream: TcpStream, mut head: [u8; 68]) -> io::Result<()> {
     if head[0] != 19 {
         return close(stream).await;
     }
@@ -276,14 +313,17 @@ impl<'a> Connection<'a> {
         let named = self.peer.named.lock().unwrap().clone();
         if let (Some(id), false) = (self.client_pex, named.is_empty()) {
             let of = |v4: bool| {
-                let addrs = named.iter().filter(|addr| addr.is_ipv4() == v4);
-                addrs
-                    .flat_map(|addr| wire::compact(*addr))
-                    .collect::<Vec<u8>>()
+                let addrs = named.iter().filter(move |(addr, _)| addr.is_ipv4() == v4);
+                let flags: Vec<u8> = addrs.clone().map(|(_, flags)| *flags).collect();
+                let addrs = addrs.flat_map(|(addr, _)| wire::compact(*addr));
+                (addrs.collect::<Vec<u8>>(), flags)
             };
+            let ((added, flags), (added6, flags6)) = (of(true), of(false));
             let dict = Value::dict([
-                ("added", Value::bytes(of(true))),
-                ("added6", Value::bytes(of(false))),
+                ("added", Value::bytes(added)),
+                ("added.f", Value::bytes(flags)),
+                ("added6", Value::bytes(added6)),
+                ("added6.f", Value::bytes(flags6)),
             ]);
             self.push(wire::extended(id, &dict, &[]));
         }

@@ -27,6 +27,7 @@ mod behaviour;
 mod connection;
 mod dht;
 mod http_tracker;
+mod mse;
 mod peer;
 mod port;
 mod torrent;
@@ -101,8 +102,14 @@ impl Swarm {
 
     /// Has the peer at `addr` name these peers to whoever takes them (BEP 11).
     pub fn name_peers(&self, addr: SocketAddr, named: &[SocketAddr]) {
+        self.name_peers_as(addr, named, 0);
+    }
+
+    /// The same, and these flags of each of them.
+    pub fn name_peers_as(&self, addr: SocketAddr, named: &[SocketAddr], flags: u8) {
         let peers = self.peers.lock().unwrap();
-        *peers[&addr].named.lock().unwrap() = named.to_vec();
+        let named = named.iter().map(|named| (*named, flags)).collect();
+        *peers[&addr].named.lock().unwrap() = named;
     }
 
     /// The addresses from which clients have connected to the peer at `addr`.

@@ -55,8 +55,8 @@ pub(super) struct Peer {
     pub(super) mse_keys: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) blocks: AtomicU64,
-    /// The peers that it names (BEP 11).
-    pub(super) named: Mutex<Vec<SocketAddr>>,
+    /// The peers that it names, and what it says of each (BEP 11).
+    pub(super) named: Mutex<Vec<(SocketAddr, u8)>>,
     /// Where connections have come from.
     pub(super) clients: Mutex<BTreeSet<IpAddr>>,
 }

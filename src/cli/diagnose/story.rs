@@ -1,10 +1,14 @@
 //! The steps of each peer, as text.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::cli::listing::printable;
 use crate::direct::{Event, Step};
 use crate::engine::{Origin, PeerStory, Resolution};
+
+/// A deadline that fires later than this is worth a word.
+const WORTH_TELLING: Duration = Duration::from_millis(100);
 
 /// A line for each step of a peer, and one for its end.
 pub(in crate::cli) fn text(story: &PeerStory) -> String {
@@ -32,7 +36,7 @@ fn line(text: &mut String, at: &str, what: &str) {
     let _ = writeln!(text, "  {at:>10}  {}", printable(what));
 }
 
-fn milliseconds(time: std::time::Duration) -> String {
+fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
@@ -84,6 +88,14 @@ fn said(step: &Step) -> String {
             "what it and others sent is not this torrent's: we ask it for all of it".to_owned()
         }
         Event::PeersNamed { peers } => format!("it names {peers} other peers"),
+        Event::TimeOver { after, late, .. } => {
+            let late = if *late < WORTH_TELLING {
+                String::new()
+            } else {
+                format!(", {late:.1?} more than it was to have: this host is busy")
+            };
+            format!("its time is over, after {after:.1?}{late}")
+        }
         Event::Nudged => format!("we send a keep-alive, since nothing comes{times}"),
     }
 }

@@ -41,6 +41,15 @@ struct Open {
     encrypted: bool,
 }
 
+impl Open {
+    /// How long it waits for the answer to its connection request, if it does. The wait for our own limits is not
+    /// the peer's.
+    fn is_dialling(&self) -> Option<Duration> {
+        let is_dialling = self.progress.phase() == Phase::Connect;
+        self.progress.dialled().filter(|_| is_dialling)
+    }
+}
+
 impl DirectSide {
     pub(super) fn engaged(&self) -> &HashMap<PeerAddr, Engaged> {
         &self.engaged
@@ -73,7 +82,7 @@ impl DirectSide {
             if open.progress.listens_on() {
                 return false;
             }
-            open.progress.phase() != Phase::Connect || open.since.elapsed() < patience
+            open.is_dialling().is_none_or(|since| since < patience)
         };
         self.open.values().filter(is_busy).count()
     }
@@ -188,9 +197,10 @@ impl<'a> Work<'a> {
     /// another one delivered.
     pub(super) fn note_silent_direct(&mut self, patience: Duration) {
         for (peer, open) in std::mem::take(&mut self.direct.open) {
-            if open.progress.phase() == Phase::Connect && open.since.elapsed() >= patience {
-                let failure = silent(open.since.elapsed());
-                self.note_open_direct(peer, open, failure);
+            if let Some(waited) = open.is_dialling()
+                && waited >= patience
+            {
+                self.note_open_direct(peer, open, silent(waited));
             }
         }
     }

@@ -14,6 +14,7 @@ fn known() -> Known {
         source: PeerSource::Dht,
         sources: Sources::of(PeerSource::Dht),
         reports: 1,
+        prefers_encryption: false,
     }
 }
 

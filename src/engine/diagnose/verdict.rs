@@ -43,7 +43,20 @@ impl Verdict {
         let Some(failure) = diagnosis.failure() else {
             return Self::failed(Reason::Cancelled, "it was ended before".to_owned());
         };
-        Self::failed(failure.reason, sentence(diagnosis, &failure))
+        let mut sentence = sentence(diagnosis, &failure);
+        let (unasked, tried) = (diagnosis.unasked(), diagnosis.peers.len());
+        if unasked == 0 {
+            return Self::failed(failure.reason, sentence);
+        }
+        // What was not asked may well have it.
+        sentence = format!(
+            "our own limits kept us from asking {unasked} of the {tried} peers that were to be asked, so it may \
+             resolve all the same; of the others: {sentence}"
+        );
+        Self {
+            advice: LIMITED,
+            ..Self::failed(failure.reason, sentence)
+        }
     }
 
     fn resolves(sentence: String) -> Self {
@@ -64,6 +77,10 @@ impl Verdict {
         }
     }
 }
+
+/// What to do where our own limits were the cause.
+const LIMITED: &str = "ask again when less is going on, with a longer --timeout, or raise limits.connections and its \
+                       like (`metafetch config show` has them)";
 
 fn sentence(diagnosis: &Diagnosis, failure: &Failure) -> String {
     let found = diagnosis.found;

@@ -26,6 +26,9 @@ fn settings() -> Settings {
     Settings {
         connect_timeout: Duration::from_millis(900),
         handshake_timeout: Duration::from_millis(900),
+        extension_timeout: Duration::from_millis(900),
+        // Three rounds of rejects take three seconds.
+        first_block_timeout: Duration::from_secs(6),
         transfer_timeout: Duration::from_millis(1500),
         ..Settings::loopback()
     }
