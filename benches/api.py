@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 """Measures the HTTP API of `metafetch daemon` while it crawls.
 
-    scripts/bench api [--torrents N] [--clients N] [--think SECONDS] [--seconds N]
+    scripts/bench api [--torrents N] [--clients N] [--think SECONDS] [--seconds N] [--soak]
 
 A loopback swarm serves torrents, which are resolved into a SQLite store, and a DHT whose nodes go on naming hashes
 that nobody has, so that the crawl of the daemon never ends. Then so many clients read torrents from the
 store, each over a connection of its own (wrk): once with a pause of `--think` seconds on average between an answer and the next
 request, and once without any, and the same for `/healthz`, which reads nothing: the ceiling. Prints requests a second, how
 long answers took, what was refused, and the ratio to the ceiling; how long the answer for a hash that cools down takes, one
-at a time; and the daemon's memory.
+at a time; and the daemon's memory. With `--soak` only the clients that pause read torrents, and the memory is told each minute.
 """
 import argparse
 import http.client
@@ -34,6 +34,7 @@ def parse_args():
     parser.add_argument("--clients", type=int, default=500)
     parser.add_argument("--think", type=float, default=0.5)
     parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--soak", action="store_true", help="only clients that pause, and the memory each minute")
     parser.add_argument("--no-build", action="store_true", help="measure what is built")
     return parser.parse_args()
 
@@ -83,6 +84,15 @@ def load(home, port, args, paths, think):
 def memory(process):
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text("ascii")
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+
+def tell_memory(daemon):
+    """Each minute, in MB."""
+    minutes = 0
+    while daemon.poll() is None:
+        time.sleep(60)
+        minutes += 1
+        print(f"  after {minutes} min: {memory(daemon):.0f} MB", flush=True)
 
 
 def cooldown(port):
@@ -152,13 +162,19 @@ store.url = "sqlite:{store}"
         print(f"{args.clients} clients, {len(paths)} torrents, a crawl beside them; memory {memory(daemon):.0f} MB at the start")
         print(f"{'what':<34}{'per s':>9}{'median ms':>11}{'p99 ms':>9}{'refused':>9}  socket errors")
         rates = {}
-        for name, think in ((f"pauses of {args.think} s", args.think), ("no pauses", 0)):
-            for what, asked in (("healthz", ["/healthz"]), ("torrents", paths)):
+        runs = [(f"pauses of {args.think} s", args.think), ("no pauses", 0)]
+        asked_for = {"healthz": ["/healthz"], "torrents": paths}
+        if args.soak:
+            threading.Thread(target=tell_memory, args=(daemon,), daemon=True).start()
+            del runs[1], asked_for["healthz"]
+        for name, think in runs:
+            for what, asked in asked_for.items():
                 rate, median, p99, refused, errors = load(home, port, args, asked, think)
                 rates[what] = rate
                 print(f"{what + ', ' + name:<34}{rate:>9.0f}{median:>11.2f}{p99:>9.2f}{refused:>9}  {errors}"
                       f"   {memory(daemon):.0f} MB")
-            print(f"  of the ceiling: {rates['torrents'] / rates['healthz']:.2f}")
+            if not args.soak:
+                print(f"  of the ceiling: {rates['torrents'] / rates['healthz']:.2f}")
         cooldown(port)
         print(f"memory {memory(daemon):.0f} MB at the end")
     finally:

@@ -243,7 +243,7 @@ class PeerPlugin final : public lt::peer_plugin {
                 judge(Verdict::HandshakeTimeout);
             break;
         case Phase::transfer:
-            if (now - m_progress >= milliseconds(limits.transfer_timeout))
+            if (now - m_progress >= milliseconds(limits.transfer_timeout) && !m_pieces.is_empty())
                 judge(Verdict::TransferTimeout);
             else if (inside >= milliseconds(limits.first_block_timeout) && m_pieces.is_empty())
                 judge(Verdict::FirstBlockTimeout);

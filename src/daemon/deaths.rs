@@ -175,15 +175,23 @@ impl Notes {
     }
 
     fn write(&mut self, at: u64, line: &[u8; LINE]) {
-        let written = self.file.write_all_at(line, offset(at));
-        if let Err(error) = &written
-            && !self.cannot_write
-        {
+        if self.cannot_write {
+            return;
+        }
+        if let Err(error) = self.file.write_all_at(line, offset(at)) {
+            // Notes of which some are old would blame hashes that were not in work. Room can be given back
+            // also where there is none.
+            self.cannot_write = true;
+            let emptied = self.file.set_len(0);
             tracing::warn!(
-                "what is in work can't be noted, so that a hash that crashes the service is not found out: {error}"
+                "what is in work can't be noted any more, so that a hash that crashes the service is not found out \
+                 before a restart: {error}{}",
+                emptied
+                    .err()
+                    .map(|error| format!("; {error}"))
+                    .unwrap_or_default()
             );
         }
-        self.cannot_write = written.is_err();
     }
 }
 

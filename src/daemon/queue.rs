@@ -253,6 +253,11 @@ impl State {
     }
 
     /// Those that were in work when an earlier process died.
+    /// How many hashes are suspected: that many may wait without being able to begin.
+    pub(super) fn suspected(&self) -> usize {
+        self.suspects.len()
+    }
+
     pub(super) fn set_suspects(&mut self, known: super::deaths::Suspects) {
         self.suspects = Suspects::new(known);
     }

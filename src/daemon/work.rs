@@ -153,8 +153,8 @@ async fn run(inner: Arc<Inner>, task: Task) {
 /// A hash that was in work each time when the process died: it fails without another try.
 async fn give_up(inner: &Inner, infohash: Infohash) -> Resolution {
     let detail = format!(
-        "the service has died {TOO_MANY} times in a row while this hash was in work: by a fault of it, which \
-         should be reported, unless somebody has killed it. The hash is left alone for some days"
+        "the service has died {TOO_MANY} times while this hash was in work: by a fault of it, which should be \
+         reported, unless somebody has killed it. The hash is left alone for a day or more"
     );
     tracing::error!("{infohash}: {detail}");
     let alone = inner.engine.options().cooldowns.longest().max(GIVEN_UP);

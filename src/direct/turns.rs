@@ -38,6 +38,8 @@ pub(super) struct Turn<'a>(&'a Turns);
 struct Waits<'a> {
     turns: &'a Turns,
     place: Option<Place>,
+    /// It outlives what is done where this is dropped: who is told meanwhile has the turn, and passes it on.
+    come: oneshot::Receiver<()>,
 }
 
 impl Turns {
@@ -59,9 +61,10 @@ impl Turns {
         let mut waits = Waits {
             turns: self,
             place: Some(place),
+            come,
         };
         // Nobody who waits is forgotten: what tells it is dropped no earlier than it is told.
-        let _ = come.await;
+        let _ = (&mut waits.come).await;
         waits.place = None;
         Turn(self)
     }

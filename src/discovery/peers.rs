@@ -104,10 +104,11 @@ impl Peers {
             return false;
         }
         let is_new = self.add(addr, PeerSource::Pex);
-        if let Some(known) = self.known.get_mut(&addr) {
-            known.prefers_encryption |= encrypted;
-        }
         if is_new {
+            // Of those that others know as well, one must not be able to say how they are dialled.
+            if let Some(known) = self.known.get_mut(&addr) {
+                known.prefers_encryption = encrypted;
+            }
             self.named_by.insert(by.ip(), so_far.saturating_add(1));
         }
         is_new

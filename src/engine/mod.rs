@@ -400,8 +400,14 @@ impl Resolution {
             retry_at_ms: Some(retry_at_ms),
             says_nothing: false,
         };
+        let store_refused = error
+            .as_ref()
+            .is_some_and(crate::store::StoreError::is_refusal);
         let error = error.map(|error| error.to_string());
-        resolution(&infohash.into(), Err(Arc::new(unresolved)), error)
+        Self {
+            store_refused,
+            ..resolution(&infohash.into(), Err(Arc::new(unresolved)), error)
+        }
     }
 
     /// A hash whose task has ended by a fault of this program.

@@ -30,7 +30,9 @@ async fn a_hash_at_which_the_process_dies_again_and_again_fails_and_all_others_a
         running.child.kill().await.unwrap();
     }
     let running = home.start().await;
-    running.says("died 3 times in a row").await;
+    running
+        .says("died 3 times while this hash was in work")
+        .await;
     let is_given_up = || home.wanted() == 0 && home.number(FAILED) == 1;
     until(is_given_up, || running.stderr()).await;
     let path = format!("/api/v1/torrents/{}", poison.hex());

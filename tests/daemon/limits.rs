@@ -70,7 +70,9 @@ async fn told_to_end_in_full_work_it_ends_in_time_and_puts_all_back() {
         .map(|number| TestTorrent::v1(82_000 + number, 200))
         .collect();
     let peer = swarm.peer(Behaviour::Silent, &torrents).await;
-    let home = Home::new("engine.jobs = 200\ndaemon.stop_within = \"4s\"");
+    let home = Home::new(
+        "engine.jobs = 200\ndaemon.stop_within = \"4s\"\ndirect.handshake_timeout = \"60s\"",
+    );
     let mut running = home.start().await;
     let mut list = String::new();
     for torrent in &torrents {

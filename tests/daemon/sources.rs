@@ -48,6 +48,9 @@ async fn what_the_crawl_finds_is_resolved_and_nothing_of_it_begins_while_it_is_p
     dht.announce(&late, peer);
     let mut running = home.start().await;
     until_source(&running, "crawl", |crawl| crawl["paused"] == true).await;
+    // Each node may be asked once a second: it would be found, and in work.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(home.resolved(), 5);
     running.tell("crawl", "resume").await;
     until(|| home.resolved() == 6, || running.stderr()).await;
     running.signal(Signal::TERM);
@@ -73,6 +76,8 @@ async fn files_wait_while_their_source_is_paused_over_a_restart() {
     let body = json!({ "hashes": [torrent.magnet(&[peer], &[])] });
     let (status, _) = running.api(Method::POST, "/api/v1/resolve", body).await;
     assert_eq!((status, home.resolved()), (200, 1), "{hash}");
+    // It has not changed for so long that it would be taken in.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(home.path("in/one.magnet").is_file());
     running.tell("directory", "resume").await;
     let is_done = || home.path("in/one.magnet.done").is_file();

@@ -106,7 +106,8 @@ impl Peer {
         let mut first = [0; 68];
         stream.read_exact(&mut first).await?;
         if self.sends == Sends::Pads {
-            if first[0] == 19 {
+            // A key may begin with the same byte.
+            if first.starts_with(b"\x13BitTorrent protocol") {
                 return Ok(());
             }
             // A key, and a pad that ends nowhere.

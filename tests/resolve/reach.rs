@@ -237,7 +237,7 @@ async fn the_deadlines_hold_in_libtorrents_arm_too() {
         ),
         (
             Behaviour::Ignore,
-            &[("FIRST_BLOCK_TIMEOUT", "400ms"), ("BLOCK_TIMEOUT", "1h")],
+            &[("FIRST_BLOCK_TIMEOUT", "700ms"), ("BLOCK_TIMEOUT", "300ms")],
             "transfer_timeout",
             "no block came within first_block_timeout",
         ),

@@ -80,7 +80,8 @@ pub(in crate::daemon) async fn run(service: Service) {
             return;
         }
         let has_room = service.queue().look(|state| {
-            state.is_fed(SourceName::Backlog) && state.waits(SourceName::Backlog) < FEW
+            let few = FEW.saturating_add(state.suspected());
+            state.is_fed(SourceName::Backlog) && state.waits(SourceName::Backlog) < few
         });
         if !has_room {
             continue;

@@ -22,6 +22,9 @@ pub(super) type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Attem
 /// For how long a peer is passed over for which no connection was free.
 const PASSED_OVER_FOR: Duration = Duration::from_millis(500);
 
+/// Silence for less than this says nothing of a peer: no connect timeout is shorter.
+const JUST_DIALLED: Duration = Duration::from_millis(300);
+
 /// What the direct arm does for one hash.
 #[derive(Default)]
 pub(super) struct DirectSide {
@@ -184,11 +187,15 @@ impl<'a> Work<'a> {
     pub(super) fn direct_out_of_time(&mut self) {
         let limit = self.limit;
         for (peer, open) in std::mem::take(&mut self.direct.open) {
-            // Without a free connection nobody was asked, and nothing is known of the peer.
-            if open.progress.phase() == Phase::Lookup {
+            // Who was not asked, or only just now, is not to blame, and nothing is known of the peer.
+            let phase = open.progress.phase();
+            let dialled = open.progress.dialled();
+            let is_new =
+                phase == Phase::Connect && dialled.is_none_or(|since| since < JUST_DIALLED);
+            if phase == Phase::Lookup || is_new {
                 continue;
             }
-            let failure = choose::out_of_time(open.progress.phase(), limit);
+            let failure = choose::out_of_time(phase, limit);
             self.note_open_direct(peer, open, failure);
         }
     }
@@ -227,7 +234,8 @@ impl<'a> Work<'a> {
         let facts = Facts {
             way: Way::new(Arm::Direct, Transport::Tcp, open.encrypted),
             peer,
-            duration: open.since.elapsed(),
+            // What it waited for our own limits is not its time.
+            duration: open.progress.dialled().unwrap_or_default(),
             connect_time: open.progress.connect_time(),
             why: open.why,
             client: None,
