@@ -92,8 +92,10 @@ impl Process {
             let _ = sender.send(read.map(|_| line));
         });
         match receiver.recv_timeout(DEADLINE) {
-            Ok(line) => serde_json::from_str(&line.unwrap())
-                .unwrap_or_else(|error| self.fail(&format!("said no JSON: {error}"))),
+            Ok(line) => serde_json::from_str(&line.unwrap()).unwrap_or_else(|error| {
+                let ended = self.child.try_wait();
+                self.fail(&format!("said no JSON: {error} ({ended:?})"))
+            }),
             Err(RecvTimeoutError::Timeout) => self.fail("said nothing in time"),
             Err(RecvTimeoutError::Disconnected) => self.fail("ended"),
         }

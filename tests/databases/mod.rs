@@ -180,6 +180,12 @@ impl Server {
         let account = Account::of_server(&self.directory);
         let pid = serve_mariadb(&self.directory, self.port, &account);
         watch(&self.directory.join("users"), &self.directory, pid);
+        // The old socket is there until the new one takes its place.
+        let deadline = Instant::now() + START;
+        while std::os::unix::net::UnixStream::connect(self.directory.join("socket")).is_err() {
+            assert!(Instant::now() < deadline, "MariaDB did not start again");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn join_or_start(kind: Kind) -> Self {
